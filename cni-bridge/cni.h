@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Pod networks by CNI plugins (CNI spec 1.1, and the older result formats plugins still speak).
+//
+// The daemon makes a network namespace per sandbox, runs the plugin chain of the first conflist in
+// the configuration directory (by file name, as every runtime does) in it, and reads the addresses
+// from the result. For a zone the interface that CNI made stays in that namespace and is spliced to
+// the zone's vif (splice.h), so host-side policy and port maps see what they expect.
+//
+// Thread rule: zl_cni may be used from any thread; operations for one sandbox are serialised by the
+// caller.
+#ifndef ZL_CNI_BRIDGE_CNI_H
+#define ZL_CNI_BRIDGE_CNI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/error.h"
+
+struct zl_cni;
+
+struct zl_cni_options {
+	const char *conf_dir;       // "/etc/cni/net.d"
+	const char *const *bin_dirs; // NULL-terminated: "/opt/cni/bin", "/usr/lib/cni"
+	const char *cache_dir;      // results kept for DEL after a restart: "/var/lib/zonelet/cni"
+	int timeout_ms;             // one plugin's run; past it its process group is killed
+};
+
+struct zl_cni_port {
+	int32_t host_port;
+	int32_t container_port;
+	const char *protocol; // "tcp", "udp", "sctp"
+	const char *host_ip;  // NULL or "": every address
+};
+
+struct zl_cni_pod {
+	const char *sandbox_id; // CNI_CONTAINERID
+	const char *name;       // K8S_POD_NAME
+	const char *namespace_; // K8S_POD_NAMESPACE
+	const char *uid;        // K8S_POD_UID
+	const char *netns;      // path of the network namespace; DEL works without it (NULL)
+	const struct zl_cni_port *ports;
+	size_t port_count;
+};
+
+struct zl_cni_address {
+	char cidr[64];    // "10.88.0.5/16"
+	char gateway[48]; // "" if none
+};
+struct zl_cni_route {
+	char destination[64];
+	char gateway[48]; // "" : the interface's gateway, or on link
+};
+struct zl_cni_interface {
+	char name[16];   // in the pod: "eth0"
+	char mac[18];
+	uint32_t mtu;    // 0: unknown
+	struct zl_cni_address *addresses;
+	size_t address_count;
+	struct zl_cni_route *routes;
+	size_t route_count;
+};
+struct zl_cni_result {
+	struct zl_cni_interface *interfaces; // those inside the pod's namespace, "lo" left out
+	size_t interface_count;
+	char **nameservers; // NULL-terminated, may be NULL
+	char **searches;
+	char **dns_options;
+};
+void zl_cni_result_release(struct zl_cni_result *result);
+ZL_AUTO_DEFINE_VALUE(cni_result, struct zl_cni_result, zl_cni_result_release);
+
+struct zl_cni *zl_cni_open(const struct zl_cni_options *options, struct zl_error *err);
+void zl_cni_close(struct zl_cni *cni);
+
+// 0 when pods can be networked now; UNAVAILABLE says what is missing (no conflist in DIR, plugin X
+// not found in DIRS, the plugin's STATUS answer) and what to do. Cheap: kept up to date by a watch.
+int zl_cni_status(struct zl_cni *cni, struct zl_error *err);
+
+// Brings lo up, runs ADD through the chain. On failure runs DEL through it (so nothing stays).
+int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
+	struct zl_cni_result *ret, struct zl_error *err);
+// Runs DEL with the cached configuration and result of the ADD, even if the conflist is gone by
+// now. Idempotent; the cache entry goes only when DEL succeeded.
+int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
+	struct zl_error *err);
+// The cached result of an earlier ADD; NOT_FOUND if there is none.
+int zl_cni_cached(struct zl_cni *cni, const char *sandbox_id, struct zl_cni_result *ret,
+	struct zl_error *err);
+
+// ---- network namespaces (netns.c)
+
+// Makes a network namespace held by a bind mount at `path` (parents are made). Idempotent.
+int zl_netns_create(const char *path, struct zl_error *err);
+int zl_netns_remove(const char *path, struct zl_error *err); // absent is fine
+
+// ---- splice (splice.c)
+
+// Moves the back end's interface `vif` (in the daemon's own namespace) into the namespace at
+// `netns`, sets it up, and redirects everything between it and `ifname` there in both directions
+// (clsact, matchall, mirred egress redirect), by netlink, in one go. The pod's addresses are taken
+// off `ifname`, since the zone has them; its MAC stays and is to be the zone's. Idempotent.
+int zl_splice_add(const char *netns, const char *ifname, const char *vif, struct zl_error *err);
+
+#endif
