@@ -82,7 +82,8 @@ struct zl_zone_route {
 };
 struct zl_zone_interface {
 	const char *name;        // wanted name: "eth0"
-	const char *mac;         // finds it: "02:…"
+	const char *mac;         // finds it: the MAC that the device was made with, "02:…"
+	const char *set_mac;     // the MAC it shall have (the pod's, by CNI); NULL: as it is
 	uint32_t mtu;            // 0: leave
 	const struct zl_zone_address *addresses;
 	size_t address_count;
@@ -131,9 +132,26 @@ struct zl_zone_container {
 	bool stdin_open;           // keep a stdin stream
 	bool stdin_once;           // close it when its first writer is gone
 	bool terminal;
+	// Who the process is. The supervisor resolves it against /etc/passwd and /etc/group of the
+	// container's root (hostile input stays in the zone) and puts the result into the spec's
+	// process.user. "", "1000", "name", "name:group", "1000:1000" as in an image config.
+	const char *user;
+	bool has_group;            // `group` replaces the primary group that `user` gives
+	uint32_t group;
+	const uint32_t *supplemental_groups;
+	size_t supplemental_group_count;
+	bool merge_groups;         // SupplementalGroupsPolicy Merge: also those in /etc/group
 };
+// Who it turned out to be.
+struct zl_zone_user {
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t groups[64]; // supplemental, gid included where it counts as one
+	size_t group_count;
+};
+// INVALID_ARGUMENT: no such user or group in the image. ret_user may be NULL.
 int zl_zone_container_create(struct zl_zone_client *client, const struct zl_zone_container *container,
-	const struct zl_cancel *cancel, struct zl_error *err);
+	struct zl_zone_user *ret_user, const struct zl_cancel *cancel, struct zl_error *err);
 // *ret_pid: pid in the zone. NOT_FOUND / INVALID_ARGUMENT with crun's words when the command is
 // not there or may not be run.
 int zl_zone_container_start(struct zl_zone_client *client, const char *id, int32_t *ret_pid,
