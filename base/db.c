@@ -12,7 +12,7 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 
 struct zl_db {
 	sqlite3 *handle;
-	char *path;           // for messages
+	char *path;	      // for messages
 	pthread_mutex_t lock; // recursive
 	bool in_transaction;  // under the lock
 };
@@ -118,8 +118,8 @@ struct zl_db *zl_db_open(const char *path, enum zl_db_durability durability, str
 	result = sqlite3_open_v2(path, &db->handle,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
 	if (result != SQLITE_OK) {
-		zl_error_set(err, code_of(result), "open database %s: %s", path,
-			sqlite3_errstr(result));
+		zl_error_set(
+			err, code_of(result), "open database %s: %s", path, sqlite3_errstr(result));
 		return NULL;
 	}
 	if (configure(db, durability, err) < 0)
@@ -199,8 +199,8 @@ void zl_db_bind_blob(struct zl_db_query *query, int index, const void *bytes, si
 	if (bytes != NULL && length == 0)
 		note_bind(query, sqlite3_bind_zeroblob(query->statement, index, 0));
 	else
-		note_bind(query, sqlite3_bind_blob64(query->statement, index, bytes, length,
-					 SQLITE_TRANSIENT));
+		note_bind(query, sqlite3_bind_blob64(
+					 query->statement, index, bytes, length, SQLITE_TRANSIENT));
 }
 
 int zl_db_step(struct zl_db_query *query, struct zl_error *err)
@@ -258,8 +258,8 @@ int zl_db_begin(struct zl_db_transaction *transaction, struct zl_db *db, struct 
 	pthread_mutex_lock(&db->lock);
 	if (db->in_transaction) {
 		pthread_mutex_unlock(&db->lock);
-		return zl_error_set(err, ZL_INTERNAL, "database %s: transactions do not nest",
-			db->path);
+		return zl_error_set(
+			err, ZL_INTERNAL, "database %s: transactions do not nest", db->path);
 	}
 	if (zl_db_exec(db, "BEGIN IMMEDIATE", err) < 0) {
 		pthread_mutex_unlock(&db->lock);
@@ -314,7 +314,8 @@ static int read_version(
 	return 0;
 }
 
-static int write_version(struct zl_db *db, const char *module, int64_t version, struct zl_error *err)
+static int write_version(
+	struct zl_db *db, const char *module, int64_t version, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 
@@ -347,8 +348,8 @@ static int migrate_once(struct zl_db *db, const char *module, const char *const 
 		return 0;
 	if (zl_db_exec(db, migrations[version], err) < 0 ||
 		write_version(db, module, version + 1, err) < 0)
-		return zl_error_wrap(err, "migrate '%s' to version %lld", module,
-			(long long)version + 1);
+		return zl_error_wrap(
+			err, "migrate '%s' to version %lld", module, (long long)version + 1);
 	return zl_db_commit(&transaction, err);
 }
 

@@ -19,7 +19,8 @@
 //
 // Thread rule: any function from any thread. The connection has one recursive lock: a query holds
 // it from zl_db_prepare to zl_db_query_release, a transaction from zl_db_begin to its end, so a
-// thread never sees another's half-made transaction. Keep both short; no other lock is taken inside.
+// thread never sees another's half-made transaction. Keep both short; no other lock is taken
+// inside.
 #ifndef ZL_BASE_DB_H
 #define ZL_BASE_DB_H
 
@@ -32,10 +33,12 @@
 struct zl_db;
 
 enum zl_db_durability {
-	// synchronous=NORMAL: a power failure may lose the last commits (never their order). A commit
+	// synchronous=NORMAL: a power failure may lose the last commits (never their order). A
+	// commit
 	// costs no fsync.
 	ZL_DB_NORMAL,
-	// synchronous=FULL: a commit is on the disk when it returns. For what must not be older than
+	// synchronous=FULL: a commit is on the disk when it returns. For what must not be older
+	// than
 	// files that were synced before it.
 	ZL_DB_FULL,
 };
@@ -62,7 +65,7 @@ int zl_db_exec(struct zl_db *db, const char *sql, struct zl_error *err);
 struct zl_db_query {
 	struct zl_db *db; // whose lock is held; NULL when there is no query
 	void *statement;  // sqlite3_stmt
-	int failure;      // first failed bind, told by the next step; 0 if none
+	int failure;	  // first failed bind, told by the next step; 0 if none
 };
 
 #define ZL_DB_QUERY_INIT {.db = NULL}
