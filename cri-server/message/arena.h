@@ -31,6 +31,8 @@ ZL_AUTO_DEFINE_VALUE(arena, struct zl_arena, zl_arena_release);
 
 // `size` zero bytes, aligned for any type. Size 0 gives a valid pointer.
 void *zl_arena_alloc(struct zl_arena *arena, size_t size);
+// The same, but NULL without memory: for bytes of a peer.
+void *zl_arena_try(struct zl_arena *arena, size_t size);
 // `count` zeroed elements; aborts where the product overflows.
 void *zl_arena_array(struct zl_arena *arena, size_t count, size_t size);
 // NULL gives "".

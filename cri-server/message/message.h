@@ -9,8 +9,9 @@
 // memory limit, and output is scrubbed before it is packed.
 //
 // The generated CRI code is the CMake target zl_cri_proto: link it and `#include "api.pb-c.h"`.
-// Types are Runtime__V1__<Message>, descriptors runtime__v1__<message>__descriptor. Init functions
-// and pack helpers are not generated (they are half of the generated code): make messages with
+// Types are Runtime__V1__<Message>, descriptors runtime__v1__<message>__descriptor. Strings in them
+// are `const char *`: a literal or a record's string may be assigned as it is. Init functions and
+// pack helpers are not generated (they are half of the generated code): make messages with
 // zl_message_new or from the static RUNTIME__V1__<MESSAGE>__INIT.
 #ifndef ZL_CRI_SERVER_MESSAGE_MESSAGE_H
 #define ZL_CRI_SERVER_MESSAGE_MESSAGE_H

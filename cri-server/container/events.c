@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri-server/container/events.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+struct event {
+	atomic_uint references;
+	size_t length;
+	unsigned char bytes[];
+};
+
+struct zl_event_reader {
+	struct zl_events *events;
+	struct zl_event_reader *next;
+	int fd; // eventfd semaphore: one for each event in the ring
+	struct event *ring[ZL_EVENTS_QUEUE];
+	size_t first;
+	size_t count;
+};
+
+struct zl_events {
+	pthread_mutex_t lock; // guards the readers and their rings; innermost
+	struct zl_event_reader *readers;
+};
+
+static void event_unref(struct event *event)
+{
+	if (event != NULL && atomic_fetch_sub(&event->references, 1) == 1)
+		free(event);
+}
+
+struct zl_events *zl_events_new(struct zl_error *err)
+{
+	struct zl_events *events = calloc(1, sizeof(*events));
+
+	if (events == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	pthread_mutex_init(&events->lock, NULL);
+	return events;
+}
+
+void zl_events_free(struct zl_events *events)
+{
+	if (events == NULL)
+		return;
+	pthread_mutex_destroy(&events->lock);
+	free(events);
+}
+
+// A full ring forgets its oldest; its count in the eventfd then stands for the new one.
+static void push(struct zl_event_reader *reader, struct event *event)
+{
+	uint64_t one = 1;
+	size_t slot;
+
+	atomic_fetch_add(&event->references, 1);
+	if (reader->count == ZL_EVENTS_QUEUE) {
+		event_unref(reader->ring[reader->first]);
+		reader->ring[reader->first] = event;
+		reader->first = (reader->first + 1) % ZL_EVENTS_QUEUE;
+		return;
+	}
+	slot = (reader->first + reader->count) % ZL_EVENTS_QUEUE;
+	reader->ring[slot] = event;
+	reader->count++;
+	(void)!write(reader->fd, &one, sizeof(one));
+}
+
+void zl_events_publish(struct zl_events *events, const void *bytes, size_t length)
+{
+	struct event *event = malloc(sizeof(*event) + length);
+
+	if (event == NULL)
+		return; // the readers will relist
+	atomic_init(&event->references, 1);
+	event->length = length;
+	memcpy(event->bytes, bytes, length);
+	pthread_mutex_lock(&events->lock);
+	for (struct zl_event_reader *r = events->readers; r != NULL; r = r->next)
+		push(r, event);
+	pthread_mutex_unlock(&events->lock);
+	event_unref(event);
+}
+
+struct zl_event_reader *zl_events_subscribe(struct zl_events *events, struct zl_error *err)
+{
+	struct zl_event_reader *reader = calloc(1, sizeof(*reader));
+
+	if (reader == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	reader->events = events;
+	reader->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+	if (reader->fd < 0) {
+		zl_error_errno(err, errno, "make an eventfd");
+		free(reader);
+		return NULL;
+	}
+	pthread_mutex_lock(&events->lock);
+	reader->next = events->readers;
+	events->readers = reader;
+	pthread_mutex_unlock(&events->lock);
+	return reader;
+}
+
+void zl_events_unsubscribe(struct zl_event_reader *reader)
+{
+	struct zl_event_reader **link;
+
+	if (reader == NULL)
+		return;
+	pthread_mutex_lock(&reader->events->lock);
+	for (link = &reader->events->readers; *link != reader; link = &(*link)->next)
+		;
+	*link = reader->next;
+	pthread_mutex_unlock(&reader->events->lock);
+	for (size_t i = 0; i < reader->count; i++)
+		event_unref(reader->ring[(reader->first + i) % ZL_EVENTS_QUEUE]);
+	zl_close(reader->fd);
+	free(reader);
+}
+
+static struct event *pop(struct zl_event_reader *reader)
+{
+	struct event *event = NULL;
+	uint64_t one;
+
+	pthread_mutex_lock(&reader->events->lock);
+	if (reader->count > 0) {
+		event = reader->ring[reader->first];
+		reader->first = (reader->first + 1) % ZL_EVENTS_QUEUE;
+		reader->count--;
+		(void)!read(reader->fd, &one, sizeof(one));
+	}
+	pthread_mutex_unlock(&reader->events->lock);
+	return event;
+}
+
+int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
+	const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct event *event;
+	int result;
+
+	while ((event = pop(reader)) == NULL) {
+		if (zl_cancel_poll(cancel, reader->fd, POLLIN, -1, err) < 0)
+			return -1;
+	}
+	out->length = 0;
+	result = zl_buffer_append(out, event->bytes, event->length, err);
+	event_unref(event);
+	return result;
+}

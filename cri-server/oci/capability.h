@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Capabilities of a container (capabilities(7)), by the rules kubelet users know.
+#ifndef ZL_CRI_SERVER_OCI_CAPABILITY_H
+#define ZL_CRI_SERVER_OCI_CAPABILITY_H
+
+#include <jansson.h>
+
+#include "api.pb-c.h"
+#include "base/error.h"
+
+// The OCI `capabilities` object for a security context (NULL: the defaults). Adds and drops are
+// names with or without CAP_, in any case; ALL means all. Privileged has all.
+json_t *zl_oci_capabilities(
+	const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err);
+
+#endif

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri-server/oci/spec.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/strv.h"
+#include "cri-server/oci/capability.h"
+#include "cri-server/oci/signal.h"
+
+// All map entries of the generated code have this layout (key and value, both strings).
+typedef Runtime__V1__ContainerConfig__AnnotationsEntry string_entry;
+
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static const Runtime__V1__LinuxContainerSecurityContext no_context =
+	RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+
+static const Runtime__V1__LinuxContainerSecurityContext *context_of(
+	const Runtime__V1__ContainerConfig *container)
+{
+	if (container->linux == NULL || container->linux->security_context == NULL)
+		return &no_context;
+	return container->linux->security_context;
+}
+
+// ---- process
+
+static json_t *string_list(char *const *strings, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list != NULL && i < count; i++)
+		json_array_append_new(list, json_string(strings[i]));
+	return list;
+}
+
+static int append_strv(json_t *list, char *const *strings)
+{
+	for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
+		json_array_append_new(list, json_string(strings[i]));
+	return 0;
+}
+
+// Command and arguments by Kubernetes' rule: a command replaces the image's entrypoint and its
+// arguments both; arguments alone replace the image's.
+static json_t *process_args(const struct zl_oci_input *in, struct zl_error *err)
+{
+	const Runtime__V1__ContainerConfig *c = in->container;
+	json_t *args = string_list(c->command, c->n_command);
+
+	if (c->n_command == 0)
+		append_strv(args, in->image->entrypoint);
+	for (size_t i = 0; i < c->n_args; i++)
+		json_array_append_new(args, json_string(c->args[i]));
+	if (c->n_command == 0 && c->n_args == 0)
+		append_strv(args, in->image->command);
+	if (json_array_size(args) > 0)
+		return args;
+	json_decref(args);
+	zl_error_set(err, ZL_INVALID_ARGUMENT,
+		"container %s: no command: neither the container nor its image %s names one; set "
+		"command in the container",
+		c->metadata->name, in->image->id);
+	return NULL;
+}
+
+// Sets NAME=value, replacing an earlier one of that name.
+static void env_set(json_t *env, const char *assignment)
+{
+	size_t name = strcspn(assignment, "=") + 1;
+	size_t index;
+	json_t *each;
+
+	json_array_foreach (env, index, each) {
+		if (strncmp(json_string_value(each), assignment, name) == 0) {
+			json_array_set_new(env, index, json_string(assignment));
+			return;
+		}
+	}
+	json_array_append_new(env, json_string(assignment));
+}
+
+static int env_add_cri(json_t *env, const Runtime__V1__ContainerConfig *c, struct zl_error *err)
+{
+	for (size_t i = 0; i < c->n_envs; i++) {
+		const Runtime__V1__KeyValue *e = c->envs[i];
+		zl_auto(free) char *text = zl_format(err, "%s=%.*s", e->key, (int)e->value.len,
+			e->value.data != NULL ? (const char *)e->value.data : "");
+
+		if (text == NULL)
+			return -1;
+		if (e->key[0] == '\0' || strchr(e->key, '=') != NULL ||
+			memchr(text, '\0', strlen(e->key) + 1 + e->value.len) != NULL)
+			return zl_error_set(err, ZL_INVALID_ARGUMENT,
+				"container %s: environment variable \"%s\" is not NAME=value",
+				c->metadata->name, e->key);
+		env_set(env, text);
+	}
+	return 0;
+}
+
+static json_t *process_env(const struct zl_oci_input *in, struct zl_error *err)
+{
+	zl_auto(json) json_t *env = json_array();
+	zl_auto(free) char *hostname = zl_format(err, "HOSTNAME=%s", in->hostname);
+
+	if (hostname == NULL)
+		return NULL;
+	env_set(env, DEFAULT_PATH);
+	env_set(env, hostname);
+	if (in->container->tty)
+		env_set(env, "TERM=xterm");
+	for (size_t i = 0; in->image->env != NULL && in->image->env[i] != NULL; i++) {
+		if (strchr(in->image->env[i], '=') != NULL)
+			env_set(env, in->image->env[i]);
+	}
+	if (env_add_cri(env, in->container, err) < 0)
+		return NULL;
+	return zl_take(env);
+}
+
+static const char *working_dir(const struct zl_oci_input *in)
+{
+	if (in->container->working_dir[0] != '\0')
+		return in->container->working_dir;
+	if (in->image->working_dir != NULL && in->image->working_dir[0] != '\0')
+		return in->image->working_dir;
+	return "/";
+}
+
+static json_t *process(const struct zl_oci_input *in, struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
+	zl_auto(json) json_t *args = process_args(in, err);
+	zl_auto(json) json_t *env = args != NULL ? process_env(in, err) : NULL;
+	zl_auto(json) json_t *caps = env != NULL ? zl_oci_capabilities(context, err) : NULL;
+	json_t *object;
+
+	if (caps == NULL)
+		return NULL;
+	object = json_pack("{s:b, s:{s:i, s:i}, s:O, s:O, s:s, s:O, s:b}", "terminal",
+		in->container->tty, "user", "uid", 0, "gid", 0, "args", args, "env", env, "cwd",
+		working_dir(in), "capabilities", caps, "noNewPrivileges", context->no_new_privs);
+	if (object == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	if (in->container->linux != NULL && in->container->linux->resources != NULL)
+		json_object_set_new(object, "oomScoreAdj",
+			json_integer(in->container->linux->resources->oom_score_adj));
+	return object;
+}
+
+// ---- mounts
+
+static const struct {
+	const char *destination;
+	const char *type;
+	const char *source;
+	const char *options; // separated by spaces
+} base_mounts[] = {
+	{"/proc", "proc", "proc", "nosuid noexec nodev"},
+	{"/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"},
+	{"/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"},
+	{"/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"},
+	{"/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"},
+	{"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro"},
+};
+
+static json_t *split_options(const char *options, bool writable)
+{
+	json_t *list = json_array();
+
+	while (list != NULL && *options != '\0') {
+		size_t length = strcspn(options, " ");
+
+		if (writable && length == 2 && strncmp(options, "ro", 2) == 0)
+			json_array_append_new(list, json_string("rw"));
+		else
+			json_array_append_new(list, json_stringn(options, length));
+		options += length;
+		options += strspn(options, " ");
+	}
+	return list;
+}
+
+static json_t *bind_mount(const Runtime__V1__Mount *m)
+{
+	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
+	size_t kind = (size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation
+									   : 0;
+
+	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", m->container_path, "type",
+		"bind", "source", m->host_path, "options", "rbind", propagation[kind],
+		m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
+}
+
+static int check_mount(const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
+{
+	const char *name = in->container->metadata->name;
+
+	if (m->container_path[0] != '/')
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"container %s: mount path \"%s\" is not absolute", name, m->container_path);
+	if (m->image != NULL && m->image->image[0] != '\0')
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+			"container %s: image volume at %s: zonelet does not mount images as "
+			"volumes yet",
+			name, m->container_path);
+	if (in->zone)
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+			"container %s: mount of %s at %s: zones do not share directories with the "
+			"node yet; use the host handler for this pod",
+			name, m->host_path, m->container_path);
+	return 0;
+}
+
+static json_t *mounts(const struct zl_oci_input *in, struct zl_error *err)
+{
+	bool privileged = context_of(in->container)->privileged;
+	zl_auto(json) json_t *list = json_array();
+
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(base_mounts); i++) {
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s, s:o}", "destination", base_mounts[i].destination,
+				"type", base_mounts[i].type, "source", base_mounts[i].source,
+				"options", split_options(base_mounts[i].options, privileged)));
+	}
+	for (size_t i = 0; i < in->container->n_mounts; i++) {
+		if (check_mount(in, in->container->mounts[i], err) < 0)
+			return NULL;
+		json_array_append_new(list, bind_mount(in->container->mounts[i]));
+	}
+	return zl_take(list);
+}
+
+// ---- linux
+
+static json_t *named_namespace(const char *type, const char *path)
+{
+	if (path == NULL)
+		return json_pack("{s:s}", "type", type);
+	return json_pack("{s:s, s:s}", "type", type, "path", path);
+}
+
+// The pid namespace: POD shares the pod's, CONTAINER has its own, NODE the machine's.
+static void add_pid_namespace(
+	json_t *list, const Runtime__V1__NamespaceOption *option, struct zl_error *err)
+{
+	(void)err;
+	if (option == NULL || option->pid == RUNTIME__V1__NAMESPACE_MODE__CONTAINER)
+		json_array_append_new(list, named_namespace("pid", NULL));
+	else if (option->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
+		json_array_append_new(list, named_namespace("pid", ZL_OCI_POD_NAMESPACE));
+}
+
+static json_t *namespaces(const struct zl_oci_input *in, struct zl_error *err)
+{
+	const Runtime__V1__NamespaceOption *option = context_of(in->container)->namespace_options;
+	json_t *list = json_array();
+
+	json_array_append_new(list, named_namespace("mount", NULL));
+	json_array_append_new(list, named_namespace("cgroup", NULL));
+	json_array_append_new(list, named_namespace("uts", ZL_OCI_POD_NAMESPACE));
+	json_array_append_new(list, named_namespace("network", ZL_OCI_POD_NAMESPACE));
+	if (option == NULL || option->ipc != RUNTIME__V1__NAMESPACE_MODE__NODE)
+		json_array_append_new(list, named_namespace("ipc", ZL_OCI_POD_NAMESPACE));
+	add_pid_namespace(list, option, err);
+	return list;
+}
+
+static void set_positive(json_t *object, const char *key, int64_t value)
+{
+	if (value > 0)
+		json_object_set_new(object, key, json_integer(value));
+}
+
+static void set_text(json_t *object, const char *key, const char *value)
+{
+	if (value[0] != '\0')
+		json_object_set_new(object, key, json_string(value));
+}
+
+static json_t *resources(const struct zl_oci_input *in)
+{
+	const Runtime__V1__LinuxContainerResources *r =
+		in->container->linux != NULL ? in->container->linux->resources : NULL;
+	json_t *object = json_object();
+	json_t *cpu = json_object();
+	json_t *memory = json_object();
+
+	if (r != NULL) {
+		set_positive(cpu, "shares", r->cpu_shares);
+		set_positive(cpu, "quota", r->cpu_quota);
+		set_positive(cpu, "period", r->cpu_period);
+		if (!in->zone) {
+			set_text(cpu, "cpus", r->cpuset_cpus);
+			set_text(cpu, "mems", r->cpuset_mems);
+		}
+		set_positive(memory, "limit", r->memory_limit_in_bytes);
+		set_positive(memory, "swap", r->memory_swap_limit_in_bytes);
+	}
+	json_object_set_new(object, "cpu", cpu);
+	json_object_set_new(object, "memory", memory);
+	if (context_of(in->container)->privileged)
+		json_object_set_new(object, "devices",
+			json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
+	return object;
+}
+
+static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
+	json_t *object;
+
+	if (in->container->n_devices > 0) {
+		zl_error_set(err, ZL_UNIMPLEMENTED,
+			"container %s: device %s: zonelet does not pass devices yet",
+			in->container->metadata->name, in->container->devices[0]->host_path);
+		return NULL;
+	}
+	if (context->seccomp != NULL && context->seccomp->profile_type ==
+						RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
+		zl_error_set(err, ZL_UNIMPLEMENTED,
+			"container %s: seccomp profile %s: zonelet does not load profiles yet",
+			in->container->metadata->name, context->seccomp->localhost_ref);
+		return NULL;
+	}
+	object = json_pack("{s:o, s:o, s:s}", "namespaces", namespaces(in, err), "resources",
+		resources(in), "cgroupsPath", in->cgroups_path);
+	if (object != NULL && !context->privileged) {
+		json_object_set_new(object, "maskedPaths",
+			string_list(context->masked_paths, context->n_masked_paths));
+		json_object_set_new(object, "readonlyPaths",
+			string_list(context->readonly_paths, context->n_readonly_paths));
+	}
+	return object;
+}
+
+static json_t *annotations(const struct zl_oci_input *in)
+{
+	json_t *object = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type", "container",
+		"io.kubernetes.cri.sandbox-id", in->sandbox_id, "io.kubernetes.cri.container-name",
+		in->container->metadata->name);
+
+	for (size_t i = 0; object != NULL && i < in->container->n_annotations; i++) {
+		const string_entry *entry = in->container->annotations[i];
+
+		json_object_set_new(object, entry->key, json_string(entry->value));
+	}
+	return object;
+}
+
+static char *print(json_t *json, struct zl_error *err)
+{
+	char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (text == NULL)
+		zl_error_nomem(err);
+	return text;
+}
+
+char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
+{
+	zl_auto(json) json_t *proc = process(in, err);
+	zl_auto(json) json_t *mount_list = proc != NULL ? mounts(in, err) : NULL;
+	zl_auto(json) json_t *lin = mount_list != NULL ? linux_section(in, err) : NULL;
+	zl_auto(json) json_t *spec = NULL;
+
+	if (lin == NULL)
+		return NULL;
+	spec = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O, s:o}", "ociVersion", "1.1.0", "process",
+		proc, "root", "path", "rootfs", "readonly",
+		context_of(in->container)->readonly_rootfs, "mounts", mount_list, "linux", lin,
+		"annotations", annotations(in));
+	return print(spec, err);
+}
+
+// ---- exec
+
+char *zl_oci_exec_process(const char *spec, char *const *argv, size_t argc, bool terminal,
+	const char *user_json, struct zl_error *err)
+{
+	zl_auto(json) json_t *whole =
+		zl_json_parse("the container's spec", spec, strlen(spec), 16 << 20, err);
+	json_t *proc = json_object_get(whole, "process");
+
+	if (proc == NULL) {
+		if (whole != NULL)
+			zl_error_set(err, ZL_INTERNAL, "the container's spec has no process");
+		return NULL;
+	}
+	json_object_set_new(proc, "args", string_list(argv, argc));
+	json_object_set_new(proc, "terminal", json_boolean(terminal));
+	json_object_del(proc, "oomScoreAdj");
+	if (user_json != NULL) {
+		json_t *user = zl_json_parse(
+			"the container's user", user_json, strlen(user_json), 1 << 16, err);
+
+		if (user == NULL)
+			return NULL;
+		json_object_set_new(proc, "user", user);
+	}
+	return print(proc, err);
+}
+
+char *zl_oci_user(const Runtime__V1__ContainerConfig *container, const struct zl_image *image,
+	struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(container);
+
+	if (context->run_as_user != NULL)
+		return zl_format(err, "%" PRId64, context->run_as_user->value);
+	if (context->run_as_username[0] != '\0')
+		return zl_strdup(context->run_as_username, err);
+	if (context->run_as_group != NULL) {
+		zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"container %s: run_as_group needs run_as_user or run_as_username",
+			container->metadata->name);
+		return NULL;
+	}
+	return zl_strdup(image->user != NULL ? image->user : "", err);
+}
+
+int zl_oci_stop_signal(const Runtime__V1__ContainerConfig *container, const struct zl_image *image)
+{
+	int signal = zl_signal_from_cri(container->stop_signal);
+
+	if (signal == 0 && image != NULL)
+		signal = zl_signal_parse(image->stop_signal);
+	return signal != 0 ? signal : 15;
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RunPodSandbox: from a pod's configuration to a running, empty sandbox.
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cri-server/container/container.h"
+#include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/channel.h"
+#include "cri-server/sandbox/lifecycle.h"
+#include "cri-server/sandbox/network.h"
+#include "cri-server/sandbox/services.h"
+
+enum { ENTROPY_BYTES = 32, HOSTNAME_SIZE = 65 };
+
+static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
+{
+	const Runtime__V1__PodSandboxConfig *c = request->config;
+
+	if (c == NULL || c->metadata == NULL)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"RunPodSandbox: the request has no config with metadata");
+	if (c->metadata->name[0] == '\0' || c->metadata->namespace_[0] == '\0' ||
+		c->metadata->uid[0] == '\0')
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"RunPodSandbox: the pod's metadata needs name, namespace and uid (have "
+			"\"%s\", \"%s\", \"%s\")",
+			c->metadata->name, c->metadata->namespace_, c->metadata->uid);
+	if (strlen(c->hostname) >= HOSTNAME_SIZE)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"pod %s/%s: its hostname is longer than the %d characters Linux allows",
+			c->metadata->namespace_, c->metadata->name, HOSTNAME_SIZE - 1);
+	return 0;
+}
+
+static struct zl_sandbox *new_sandbox(struct zl_services *services,
+	const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
+{
+	const struct zl_backend *backend;
+	struct zl_sandbox *sandbox;
+	char id[ZL_ID_SIZE];
+
+	if (check_config(request, err) < 0)
+		return NULL;
+	backend = zl_backend_find(services, request->runtime_handler, err);
+	if (backend == NULL || backend->check(request->config, err) < 0 || zl_id_make(id, err) < 0)
+		return NULL;
+	sandbox = zl_sandbox_new(
+		services, backend, request->runtime_handler, id, request->config, err);
+	if (sandbox == NULL)
+		return NULL;
+	if (zl_zone_size(sandbox->config, services->config, services->host.cpus, &sandbox->size,
+		    err) < 0) {
+		zl_error_wrap(err, "pod %s/%s", sandbox->config->metadata->namespace_,
+			sandbox->config->metadata->name);
+		zl_sandbox_unref(sandbox);
+		return NULL;
+	}
+	return sandbox;
+}
+
+// Writes the intent down and makes the sandbox findable, held exclusively.
+static int reserve(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	if (zl_sandbox_add_record(sandbox, err) < 0)
+		return -1;
+	if (zl_gate_enter(&sandbox->gate, true, NULL, err) < 0)
+		return -1;
+	zl_sandbox_index(sandbox);
+	if (zl_dir_make(sandbox->run_dir, 0700, err) < 0)
+		return -1;
+	zl_timeline_mark(sandbox, "reserve");
+	return 0;
+}
+
+static const char *hostname_of(struct zl_sandbox *sandbox, char node[static HOSTNAME_SIZE])
+{
+	if (sandbox->config->hostname[0] != '\0')
+		return sandbox->config->hostname;
+	if (gethostname(node, HOSTNAME_SIZE) < 0)
+		return "localhost";
+	node[HOSTNAME_SIZE - 1] = '\0';
+	return node;
+}
+
+static void fill_sysctls(
+	struct zl_sandbox *sandbox, struct zl_zone_config *config, struct zl_arena *arena)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *lin = sandbox->config->linux;
+	struct zl_zone_sysctl *sysctls;
+
+	if (lin == NULL || lin->n_sysctls == 0)
+		return;
+	sysctls = zl_arena_array(arena, lin->n_sysctls, sizeof(*sysctls));
+	for (size_t i = 0; i < lin->n_sysctls; i++) {
+		sysctls[i].name = lin->sysctls[i]->key;
+		sysctls[i].value = lin->sysctls[i]->value;
+	}
+	config->sysctls = sysctls;
+	config->sysctl_count = lin->n_sysctls;
+}
+
+// Tells the supervisor who it is: names, network, disks, clock, entropy.
+static int configure(struct zl_sandbox *sandbox, const struct zl_cni_result *network,
+	const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	struct zl_zone_config config = {.realtime_ns = zl_clock_real()};
+	unsigned char entropy[ENTROPY_BYTES];
+	char node[HOSTNAME_SIZE];
+
+	config.hostname = hostname_of(sandbox, node);
+	config.resolv_conf = zl_network_resolv_conf(sandbox->config->dns_config, &arena, err);
+	fill_sysctls(sandbox, &config, &arena);
+	sandbox->backend->scratch(sandbox, &config);
+	if (sandbox->backend->network(sandbox, network, &config, &arena, err) < 0)
+		return -1;
+	zl_timeline_mark(sandbox, "splice");
+	if (getrandom(entropy, sizeof(entropy), 0) == (ssize_t)sizeof(entropy)) {
+		config.entropy = entropy;
+		config.entropy_length = sizeof(entropy);
+	}
+	if (zl_zone_configure(sandbox->client, &config, cancel, err) < 0)
+		return zl_error_wrap(err, "configure the zone");
+	zl_timeline_mark(sandbox, "configure");
+	return 0;
+}
+
+static int start_place(
+	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	if (sandbox->backend->create(sandbox, cancel, err) < 0)
+		return -1;
+	if (zl_sandbox_save(sandbox, ZL_STEP_DOMAIN, err) < 0)
+		return -1;
+	return zl_sandbox_connect(sandbox, cancel, err);
+}
+
+// The network is made while the zone boots; both are awaited whichever fails.
+static int bring_up(
+	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(network_job) struct zl_network_job job = {0};
+	struct zl_error network_error = ZL_ERROR_INIT;
+	int result;
+
+	if (zl_network_start(&job, sandbox, cancel, err) < 0)
+		return -1;
+	result = start_place(sandbox, cancel, err);
+	if (zl_network_join(&job, &network_error) < 0 && result == 0) {
+		if (err != NULL)
+			*err = network_error;
+		result = -1;
+	}
+	if (result < 0)
+		return -1;
+	if (configure(sandbox, &job.network, cancel, err) < 0)
+		return -1;
+	return zl_zone_client_resume(sandbox->client, err);
+}
+
+static int become_ready(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_READY, "", "");
+	return zl_sandbox_save(sandbox, ZL_STEP_DONE, err);
+}
+
+// Nothing of a failed start stays: not in the node, not in the database.
+static void undo(struct zl_sandbox *sandbox)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+
+	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
+	if (zl_sandbox_take_down(sandbox, &why) < 0 || zl_sandbox_forget(sandbox, &why) < 0)
+		zl_log_error("cleaning up after a failed start: %s; it is tried again at the next "
+			     "start of zoneletd, or by RemovePodSandbox %s",
+			why.message, sandbox->id);
+}
+
+static void log_timeline(struct zl_sandbox *sandbox)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+
+	for (size_t i = 0; i < sandbox->timeline.count; i++)
+		(void)zl_buffer_printf(&text, NULL, " %s=%.1fms", sandbox->timeline.steps[i].name,
+			(double)sandbox->timeline.steps[i].at_ns / (double)ZL_NS_PER_MS);
+	zl_log_info("sandbox ready:%s", zl_buffer_string(&text));
+}
+
+ZL_RPC_HANDLER(zl_handle_run_pod_sandbox, struct zl_services, RunPodSandboxRequest,
+	RunPodSandboxResponse)
+{
+	zl_auto(sandbox) struct zl_sandbox *sandbox = new_sandbox(service, request, err);
+	zl_auto(gate) struct zl_gate *inside = NULL;
+	struct zl_cancel limit = {.fd = -1, .deadline_ns = INT64_MAX, .parent = &call->cancel};
+
+	if (sandbox == NULL)
+		return -1;
+	ZL_LOG_SCOPE("pod", zl_sandbox_pod(sandbox));
+	if (reserve(sandbox, err) < 0)
+		return -1;
+	inside = &sandbox->gate;
+	if (bring_up(sandbox, &limit, err) < 0 || become_ready(sandbox, err) < 0) {
+		zl_error_wrap(err, "pod %s", zl_sandbox_pod(sandbox));
+		zl_log_error("RunPodSandbox: %s", err->message);
+		undo(sandbox);
+		return -1;
+	}
+	log_timeline(sandbox);
+	zl_publish_sandbox(sandbox, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STARTED_EVENT);
+	response->pod_sandbox_id = zl_call_strdup(call, sandbox->id);
+	return 0;
+}
