@@ -162,7 +162,8 @@ struct zl_container **zl_container_list(
 		return list_of_sandbox(sandbox, ret_count);
 	pthread_mutex_lock(&services->lock);
 	list = calloc(HASH_COUNT(services->containers) + 1, sizeof(struct zl_container *));
-	for (struct zl_container *c = services->containers; list != NULL && c != NULL; c = c->hh.next)
+	for (struct zl_container *c = services->containers; list != NULL && c != NULL;
+		c = c->hh.next)
 		list[count++] = zl_container_ref(c);
 	pthread_mutex_unlock(&services->lock);
 	*ret_count = count;
@@ -187,7 +188,8 @@ static const char *extra_json(struct zl_container *container, struct zl_arena *a
 
 	for (size_t i = 0; i < container->user.group_count; i++)
 		json_array_append_new(groups, json_integer(container->user.groups[i]));
-	extra = json_pack("{s:s, s:i}", "spec", container->spec, "stopSignal", container->stop_signal);
+	extra = json_pack(
+		"{s:s, s:i}", "spec", container->spec, "stopSignal", container->stop_signal);
 	if (container->has_user)
 		json_object_set_new(extra, "user",
 			json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)container->user.uid, "gid",
@@ -206,6 +208,7 @@ static void fill_record(struct zl_container *container, struct zl_container_reco
 	record->image_id = container->image_id;
 	record->image_ref = container->image_ref;
 	record->log_path = container->log_path;
+	record->image_device = container->image_vdev;
 	pthread_mutex_lock(&container->sandbox->lock);
 	record->phase = container->phase;
 	record->started_at_ns = container->started_at_ns;

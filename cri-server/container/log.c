@@ -17,8 +17,8 @@ enum { RECORD_VERSION = 1 };
 
 // What the log held after one write.
 struct commit {
-	uint64_t inode;                  // of the log file the length belongs to
-	uint64_t length;                 // of the log file
+	uint64_t inode;			 // of the log file the length belongs to
+	uint64_t length;		 // of the log file
 	uint64_t offset[ZL_LOG_STREAMS]; // consumed of each stream
 };
 
@@ -34,7 +34,7 @@ struct record {
 struct zl_container_log {
 	pthread_mutex_t lock; // guards all below; innermost
 	char *path;
-	int fd;               // -1: nobody wants the log
+	int fd; // -1: nobody wants the log
 	struct record *record;
 	struct zl_buffer text; // lines of one write, gathered
 };
@@ -90,7 +90,8 @@ static void commit_file(struct zl_container_log *log, const struct stat *status)
 
 // After a restart: cut what was written but not committed. A log that was rotated meanwhile is
 // another file: only its length is taken.
-static int resume_file(struct zl_container_log *log, const struct stat *status, struct zl_error *err)
+static int resume_file(
+	struct zl_container_log *log, const struct stat *status, struct zl_error *err)
 {
 	const struct commit *last = committed(log);
 
@@ -158,7 +159,8 @@ void zl_container_log_close(struct zl_container_log *log)
 	free(log);
 }
 
-static int add_line(struct zl_buffer *out, const char *head, char tag, const char *text, size_t length)
+static int add_line(
+	struct zl_buffer *out, const char *head, char tag, const char *text, size_t length)
 {
 	if (zl_buffer_printf(out, NULL, "%s %c ", head, tag) < 0 ||
 		zl_buffer_append(out, text, length, NULL) < 0)
@@ -168,9 +170,9 @@ static int add_line(struct zl_buffer *out, const char *head, char tag, const cha
 
 // How the next line of the bytes goes into the log: its length, what follows it, and its tag.
 struct cut {
-	size_t text;    // bytes of text
+	size_t text;	// bytes of text
 	size_t newline; // 1 if a newline ends it
-	char tag;       // 'F' or 'P'; 0: not yet, wait for more
+	char tag;	// 'F' or 'P'; 0: not yet, wait for more
 };
 
 static struct cut next_cut(const char *bytes, size_t length, bool eof)
@@ -196,8 +198,8 @@ static size_t format_lines(
 	char head[64];
 	size_t done = 0;
 
-	(void)snprintf(head, sizeof(head), "%s %s",
-		zl_clock_rfc3339(zl_clock_real(), time), stream);
+	(void)snprintf(
+		head, sizeof(head), "%s %s", zl_clock_rfc3339(zl_clock_real(), time), stream);
 	while (done < length) {
 		struct cut cut = next_cut(bytes + done, length - done, eof);
 

@@ -20,7 +20,7 @@ struct zl_arena_block;
 
 struct zl_arena {
 	struct zl_arena_block *blocks; // newest first; NULL while empty
-	size_t allocated;              // bytes handed out so far
+	size_t allocated;	       // bytes handed out so far
 };
 
 #define ZL_ARENA_INIT {.blocks = NULL}

@@ -72,8 +72,8 @@ void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor
 			"%s: decoding its %zu bytes takes more than %zu MiB of memory; send less",
 			descriptor->short_name, length, memory_limit >> 20);
 	else if (message == NULL)
-		(void)zl_error_set(err, ZL_INVALID_ARGUMENT, "%s: malformed protobuf",
-			descriptor->short_name);
+		(void)zl_error_set(
+			err, ZL_INVALID_ARGUMENT, "%s: malformed protobuf", descriptor->short_name);
 	return message;
 }
 
@@ -146,7 +146,8 @@ int zl_message_pack(const ProtobufCMessage *message, struct zl_buffer *out, stru
 
 	place = zl_buffer_reserve(out, length, err);
 	if (place == NULL)
-		return zl_error_wrap(err, "%s of %zu bytes", message->descriptor->short_name, length);
+		return zl_error_wrap(
+			err, "%s of %zu bytes", message->descriptor->short_name, length);
 	out->length += protobuf_c_message_pack(message, place);
 	out->data[out->length] = 0;
 	return 0;

@@ -4,9 +4,9 @@
 //
 // What protobuf-c leaves to its user (measured with protobuf-c 1.5.1): invalid UTF-8 is accepted
 // although proto3 forbids it and Go peers reject a whole reply for it; a NUL byte inside a string
-// silently cuts it; 15 MiB of empty sub-messages become a gigabyte of heap; a NULL inside a repeated
-// string crashes the packer. So input is scanned on the wire before it is decoded, decoding has a
-// memory limit, and output is scrubbed before it is packed.
+// silently cuts it; 15 MiB of empty sub-messages become a gigabyte of heap; a NULL inside a
+// repeated string crashes the packer. So input is scanned on the wire before it is decoded,
+// decoding has a memory limit, and output is scrubbed before it is packed.
 //
 // The generated CRI code is the CMake target zl_cri_proto: link it and `#include "api.pb-c.h"`.
 // Types are Runtime__V1__<Message>, descriptors runtime__v1__<message>__descriptor. Strings in them
@@ -50,19 +50,19 @@ void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor
 int zl_message_scan(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t length,
 	struct zl_error *err);
 
-// Replaces strings that are not UTF-8 by copies in the arena with U+FFFD for each bad byte, and NULL
-// in repeated strings by "". Sub-messages are changed in place.
+// Replaces strings that are not UTF-8 by copies in the arena with U+FFFD for each bad byte, and
+// NULL in repeated strings by "". Sub-messages are changed in place.
 void zl_message_scrub(struct zl_arena *arena, ProtobufCMessage *message);
 
 // Appends the packed message. The message must be scrubbed if any string in it is not our own.
-int zl_message_pack(
-	const ProtobufCMessage *message, struct zl_buffer *out, struct zl_error *err);
+int zl_message_pack(const ProtobufCMessage *message, struct zl_buffer *out, struct zl_error *err);
 
 // A deep copy in the arena.
 void *zl_message_copy(struct zl_arena *arena, const ProtobufCMessage *message);
 
 // Copies the entries of a map<string, string> field into entries of another such field:
-//   status->labels = zl_message_map(arena, &runtime__v1__pod_sandbox_status__labels_entry__descriptor,
+//   status->labels = zl_message_map(arena,
+//   &runtime__v1__pod_sandbox_status__labels_entry__descriptor,
 //       config->labels, config->n_labels);
 // The strings are copied too. `entries` is any Runtime__V1__…__…Entry **.
 void *zl_message_map(struct zl_arena *arena, const ProtobufCMessageDescriptor *entry,
@@ -76,8 +76,8 @@ void *zl_message_map_entry(struct zl_arena *arena, const ProtobufCMessageDescrip
 const char *zl_message_map_get(const void *entries, size_t count, const char *key);
 
 // Whether every key and value of `selector` is in `entries` (CRI label selectors).
-bool zl_message_map_matches(const void *entries, size_t count, const void *selector,
-	size_t selector_count);
+bool zl_message_map_matches(
+	const void *entries, size_t count, const void *selector, size_t selector_count);
 
 // Whether the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). A NUL
 // byte is valid here.

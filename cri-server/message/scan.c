@@ -87,8 +87,9 @@ static int scan_bytes(const ProtobufCFieldDescriptor *field, struct cursor conte
 {
 	if (field->type == PROTOBUF_C_TYPE_STRING) {
 		if (content.left > 0 && memchr(content.at, '\0', content.left) != NULL)
-			return refuse(scope, "has a NUL byte in it, which no name, path or "
-					     "argument can have",
+			return refuse(scope,
+				"has a NUL byte in it, which no name, path or "
+				"argument can have",
 				err);
 		if (!zl_utf8_valid(content.at, content.left))
 			return refuse(scope, "is not valid UTF-8", err);

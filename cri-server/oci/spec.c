@@ -73,7 +73,8 @@ static void env_set(json_t *env, const char *assignment)
 	size_t index;
 	json_t *each;
 
-	json_array_foreach (env, index, each) {
+	json_array_foreach(env, index, each)
+	{
 		if (strncmp(json_string_value(each), assignment, name) == 0) {
 			json_array_set_new(env, index, json_string(assignment));
 			return;
@@ -189,15 +190,16 @@ static json_t *split_options(const char *options, bool writable)
 static json_t *bind_mount(const Runtime__V1__Mount *m)
 {
 	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
-	size_t kind = (size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation
-									   : 0;
+	size_t kind =
+		(size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation : 0;
 
 	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", m->container_path, "type",
 		"bind", "source", m->host_path, "options", "rbind", propagation[kind],
 		m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
 }
 
-static int check_mount(const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
+static int check_mount(
+	const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
 {
 	const char *name = in->container->metadata->name;
 
@@ -305,8 +307,8 @@ static json_t *resources(const struct zl_oci_input *in)
 	json_object_set_new(object, "cpu", cpu);
 	json_object_set_new(object, "memory", memory);
 	if (context_of(in->container)->privileged)
-		json_object_set_new(object, "devices",
-			json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
+		json_object_set_new(
+			object, "devices", json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
 	return object;
 }
 
@@ -321,8 +323,9 @@ static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err
 			in->container->metadata->name, in->container->devices[0]->host_path);
 		return NULL;
 	}
-	if (context->seccomp != NULL && context->seccomp->profile_type ==
-						RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
+	if (context->seccomp != NULL &&
+		context->seccomp->profile_type ==
+			RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
 		zl_error_set(err, ZL_UNIMPLEMENTED,
 			"container %s: seccomp profile %s: zonelet does not load profiles yet",
 			in->container->metadata->name, context->seccomp->localhost_ref);
@@ -341,9 +344,9 @@ static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err
 
 static json_t *annotations(const struct zl_oci_input *in)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type", "container",
-		"io.kubernetes.cri.sandbox-id", in->sandbox_id, "io.kubernetes.cri.container-name",
-		in->container->metadata->name);
+	json_t *object = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type",
+		"container", "io.kubernetes.cri.sandbox-id", in->sandbox_id,
+		"io.kubernetes.cri.container-name", in->container->metadata->name);
 
 	for (size_t i = 0; object != NULL && i < in->container->n_annotations; i++) {
 		const string_entry *entry = in->container->annotations[i];
@@ -371,8 +374,8 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 
 	if (lin == NULL)
 		return NULL;
-	spec = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O, s:o}", "ociVersion", "1.1.0", "process",
-		proc, "root", "path", "rootfs", "readonly",
+	spec = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O, s:o}", "ociVersion", "1.1.0",
+		"process", proc, "root", "path", "rootfs", "readonly",
 		context_of(in->container)->readonly_rootfs, "mounts", mount_list, "linux", lin,
 		"annotations", annotations(in));
 	return print(spec, err);

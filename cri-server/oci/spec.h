@@ -27,9 +27,9 @@ struct zl_oci_input {
 	const Runtime__V1__PodSandboxConfig *pod;
 	const Runtime__V1__ContainerConfig *container;
 	const struct zl_image *image;
-	const char *hostname;     // of the pod
+	const char *hostname;	  // of the pod
 	const char *cgroups_path; // the container's cgroup, as crun's cgroupfs manager takes it
-	bool zone;                // it runs in a zone
+	bool zone;		  // it runs in a zone
 };
 
 // The spec as JSON; the caller frees it. INVALID_ARGUMENT names what in the request is wrong,
@@ -48,7 +48,6 @@ char *zl_oci_user(const Runtime__V1__ContainerConfig *container, const struct zl
 	struct zl_error *err);
 
 // The number of the signal that stops the container: from its config, else the image's, else 15.
-int zl_oci_stop_signal(
-	const Runtime__V1__ContainerConfig *container, const struct zl_image *image);
+int zl_oci_stop_signal(const Runtime__V1__ContainerConfig *container, const struct zl_image *image);
 
 #endif

@@ -21,8 +21,8 @@ void zl_rpc_client_close(struct zl_rpc_client *client);
 ZL_AUTO_DEFINE(rpc_client, struct zl_rpc_client *, zl_rpc_client_close);
 
 // Calls `method` of the service ("RunPodSandbox" of &runtime__v1__runtime_service__descriptor) and
-// returns the reply, decoded into the arena. The server's status becomes the error, code and message.
-// timeout_ms: the deadline that the server sees too, -1 none. The token cancels the call.
+// returns the reply, decoded into the arena. The server's status becomes the error, code and
+// message. timeout_ms: the deadline that the server sees too, -1 none. The token cancels the call.
 void *zl_rpc_client_call(struct zl_rpc_client *client, const ProtobufCServiceDescriptor *service,
 	const char *method, const ProtobufCMessage *request, struct zl_arena *arena, int timeout_ms,
 	const struct zl_cancel *cancel, struct zl_error *err);
@@ -38,8 +38,8 @@ struct zl_rpc_stream;
 struct zl_rpc_stream *zl_rpc_client_stream(struct zl_rpc_client *client,
 	const ProtobufCServiceDescriptor *service, const char *method,
 	const ProtobufCMessage *request, int timeout_ms, struct zl_error *err);
-// The next message, decoded into the arena. NULL with err->code ZL_OK at the stream's good end, NULL
-// with an error else.
+// The next message, decoded into the arena. NULL with err->code ZL_OK at the stream's good end,
+// NULL with an error else.
 void *zl_rpc_stream_next(struct zl_rpc_stream *stream, struct zl_arena *arena,
 	const struct zl_cancel *cancel, struct zl_error *err);
 // Cancels what is still running and frees.

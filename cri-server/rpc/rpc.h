@@ -41,8 +41,8 @@ struct zl_call {
 	const char *method; // "RunPodSandbox"
 	// Who connected, by SO_PEERCRED; pid 0 and uid and gid -1 where the connection is gone.
 	struct ucred peer;
-	// Memory of request and reply; lives until the reply is sent. The response, and what it points
-	// to, is allocated here (or is static, or outlives the call).
+	// Memory of request and reply; lives until the reply is sent. The response, and what it
+	// points to, is allocated here (or is static, or outlives the call).
 	struct zl_arena arena;
 	// How a stream sends (zl_call_send); NULL for unary methods.
 	int (*send)(struct zl_call *call, ProtobufCMessage *message, struct zl_error *err);
@@ -53,10 +53,10 @@ struct zl_call {
 #define ZL_CALL_INIT {.cancel = ZL_CANCEL_INIT, .arena = ZL_ARENA_INIT}
 
 // Memory of the call; never NULL (arena.h).
-#define zl_call_alloc(call, size)   zl_arena_alloc(&(call)->arena, (size))
+#define zl_call_alloc(call, size)    zl_arena_alloc(&(call)->arena, (size))
 #define zl_call_array(call, n, size) zl_arena_array(&(call)->arena, (n), (size))
-#define zl_call_strdup(call, text)  zl_arena_strdup(&(call)->arena, (text))
-#define zl_call_printf(call, ...)   zl_arena_printf(&(call)->arena, __VA_ARGS__)
+#define zl_call_strdup(call, text)   zl_arena_strdup(&(call)->arena, (text))
+#define zl_call_printf(call, ...)    zl_arena_printf(&(call)->arena, __VA_ARGS__)
 // An initialised CRI message: ZL_CALL_NEW(call, ContainerStatus, container_status).
 #define ZL_CALL_NEW(call, Type, name) ZL_MESSAGE_NEW(&(call)->arena, Type, name)
 // Room for a repeated field of messages: Runtime__V1__##Type *[n], each to be filled by the caller.
@@ -67,7 +67,8 @@ struct zl_call {
 // pressure. CANCELLED or DEADLINE_EXCEEDED when the client is gone, the handler then returns. The
 // message is scrubbed in place. Memory of many messages: use an arena of the handler's own for each
 // rather than the call's.
-static inline int zl_call_send(struct zl_call *call, ProtobufCMessage *message, struct zl_error *err)
+static inline int zl_call_send(
+	struct zl_call *call, ProtobufCMessage *message, struct zl_error *err)
 {
 	return call->send(call, message, err);
 }
@@ -108,35 +109,35 @@ typedef int zl_rpc_handler(void *service, struct zl_call *call, const ProtobufCM
 		struct zl_error *err __attribute__((unused)))
 
 struct zl_rpc_method {
-	const char *name;        // as in the .proto: "RunPodSandbox"
+	const char *name;	 // as in the .proto: "RunPodSandbox"
 	zl_rpc_handler *handler; // NULL: UNIMPLEMENTED
-	const char *why;         // with handler NULL: ends the message, "streaming exec is not there yet"
-	bool stream;             // the reply is a stream of messages
-	bool slow;               // may block for long
+	const char *why; // with handler NULL: ends the message, "streaming exec is not there yet"
+	bool stream;	 // the reply is a stream of messages
+	bool slow;	 // may block for long
 };
 
 struct zl_rpc_service {
 	const ProtobufCServiceDescriptor *descriptor; // &runtime__v1__runtime_service__descriptor
-	const struct zl_rpc_method *methods;          // in any order; those left out are UNIMPLEMENTED
+	const struct zl_rpc_method *methods; // in any order; those left out are UNIMPLEMENTED
 	size_t method_count;
-	void *service;                                // handed to the handlers
+	void *service; // handed to the handlers
 };
 
 // ---- the server
 
 enum {
-	ZL_RPC_RESERVE = 16,       // workers that slow methods never take
+	ZL_RPC_RESERVE = 16,	   // workers that slow methods never take
 	ZL_RPC_QUEUE_LIMIT = 1024, // calls waiting for a worker
 	ZL_RPC_WORKERS_DEFAULT = 256,
 };
 
 struct zl_rpc_options {
 	const char *socket_path; // its directory must exist; "<path>.lock" is made beside it
-	gid_t socket_group;      // (gid_t)-1: leave
+	gid_t socket_group;	 // (gid_t)-1: leave
 	const struct zl_rpc_service *services;
 	size_t service_count;
-	unsigned workers;        // most threads that run handlers; 0: the default; at least 2
-	const char *version;     // zonelet's, for UNIMPLEMENTED messages
+	unsigned workers;    // most threads that run handlers; 0: the default; at least 2
+	const char *version; // zonelet's, for UNIMPLEMENTED messages
 };
 
 struct zl_rpc_server;
@@ -144,10 +145,12 @@ struct zl_rpc_server;
 // Listens (mode 0660) and serves. Options and what they point to must outlive the server.
 // ALREADY_EXISTS: another zoneletd holds the lock file. INVALID_ARGUMENT: a table names a method
 // that its service does not have.
-struct zl_rpc_server *zl_rpc_server_start(const struct zl_rpc_options *options, struct zl_error *err);
+struct zl_rpc_server *zl_rpc_server_start(
+	const struct zl_rpc_options *options, struct zl_error *err);
 
-// Stops accepting, fires the cancel tokens of streams and slow calls at once and those of the others
-// after grace_ms, waits for all handlers, removes the socket. Runs no handler after its return.
+// Stops accepting, fires the cancel tokens of streams and slow calls at once and those of the
+// others after grace_ms, waits for all handlers, removes the socket. Runs no handler after its
+// return.
 void zl_rpc_server_stop(struct zl_rpc_server *server, int grace_ms);
 
 // How many methods are served, with and without a handler.

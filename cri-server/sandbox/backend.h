@@ -24,16 +24,17 @@ struct zl_backend {
 	const char *name; // "zone", "host"
 	bool zone;
 
-	// What this handler cannot do for such a pod: INVALID_ARGUMENT naming the pod and the way out.
+	// What this handler cannot do for such a pod: INVALID_ARGUMENT naming the pod and the way
+	// out.
 	int (*check)(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err);
-	// Makes disks and the domain and starts it, or starts the process. It may run at the same time
-	// as the pod's CNI ADD.
-	int (*create)(struct zl_sandbox *sandbox, const struct zl_cancel *cancel,
-		struct zl_error *err);
-	// Connects to the supervisor; waits for it as long as the token allows. UNAVAILABLE, with what
-	// became of the zone, when it will never come.
-	struct zl_transport *(*connect)(struct zl_sandbox *sandbox, const struct zl_cancel *cancel,
-		struct zl_error *err);
+	// Makes disks and the domain and starts it, or starts the process. It may run at the same
+	// time as the pod's CNI ADD.
+	int (*create)(
+		struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
+	// Connects to the supervisor; waits for it as long as the token allows. UNAVAILABLE, with
+	// what became of the zone, when it will never come.
+	struct zl_transport *(*connect)(
+		struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
 	// Joins the pod's network (as CNI made it) to the sandbox and fills config->interfaces from
 	// `arena`.
 	int (*network)(struct zl_sandbox *sandbox, const struct zl_cni_result *network,
@@ -49,6 +50,9 @@ struct zl_backend {
 	int (*rootfs_add)(struct zl_container *container, struct zl_zone_rootfs *ret,
 		struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err);
 	int (*rootfs_remove)(struct zl_container *container, struct zl_error *err);
+	// After a restart: the container has its image on `vdev` (of its record) already.
+	int (*rootfs_recover)(
+		struct zl_container *container, const char *vdev, struct zl_error *err);
 };
 
 extern const struct zl_backend zl_backend_zone;

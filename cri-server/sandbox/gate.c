@@ -6,9 +6,9 @@
 
 struct zl_gate_waiter {
 	struct zl_gate_waiter *next;
-	int fd;         // eventfd, written once when admitted
+	int fd; // eventfd, written once when admitted
 	bool exclusive;
-	bool admitted;  // counted as inside already
+	bool admitted; // counted as inside already
 };
 
 void zl_gate_init(struct zl_gate *gate)

@@ -18,10 +18,10 @@
 struct zl_gate_waiter;
 
 struct zl_gate {
-	pthread_mutex_t lock;          // innermost: nothing is taken while it is held
-	unsigned inside;               // shared entries now inside
-	bool exclusive;                // one is inside alone
-	struct zl_gate_waiter *first;  // the queue
+	pthread_mutex_t lock;	      // innermost: nothing is taken while it is held
+	unsigned inside;	      // shared entries now inside
+	bool exclusive;		      // one is inside alone
+	struct zl_gate_waiter *first; // the queue
 	struct zl_gate_waiter *last;
 };
 

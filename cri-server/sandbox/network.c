@@ -65,8 +65,8 @@ static void *run_add(void *argument)
 	struct zl_cni_pod pod;
 
 	fill_pod(job->sandbox, &arena, &pod);
-	job->result = zl_cni_add(job->sandbox->services->cni, &pod, job->cancel, &job->network,
-		&job->error);
+	job->result = zl_cni_add(
+		job->sandbox->services->cni, &pod, job->cancel, &job->network, &job->error);
 	zl_timeline_mark(job->sandbox, "cni");
 	return NULL;
 }
@@ -89,8 +89,8 @@ int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
 }
 
 // The addresses without their prefix length, the first interface's first.
-static int set_ips(struct zl_sandbox *sandbox, const struct zl_cni_result *network,
-	struct zl_error *err)
+static int set_ips(
+	struct zl_sandbox *sandbox, const struct zl_cni_result *network, struct zl_error *err)
 {
 	zl_auto(strv) char **ips = NULL;
 

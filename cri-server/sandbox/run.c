@@ -15,7 +15,7 @@
 #include "cri-server/sandbox/network.h"
 #include "cri-server/sandbox/services.h"
 
-enum { ENTROPY_BYTES = 32, HOSTNAME_SIZE = 65 };
+enum { ENTROPY_BYTES = 32, HOSTNAME_MAX = 64 };
 
 static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
 {
@@ -30,10 +30,10 @@ static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct
 			"RunPodSandbox: the pod's metadata needs name, namespace and uid (have "
 			"\"%s\", \"%s\", \"%s\")",
 			c->metadata->name, c->metadata->namespace_, c->metadata->uid);
-	if (strlen(c->hostname) >= HOSTNAME_SIZE)
+	if (strlen(c->hostname) > HOSTNAME_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 			"pod %s/%s: its hostname is longer than the %d characters Linux allows",
-			c->metadata->namespace_, c->metadata->name, HOSTNAME_SIZE - 1);
+			c->metadata->namespace_, c->metadata->name, HOSTNAME_MAX);
 	return 0;
 }
 
@@ -63,28 +63,14 @@ static struct zl_sandbox *new_sandbox(struct zl_services *services,
 	return sandbox;
 }
 
-// Writes the intent down and makes the sandbox findable, held exclusively.
+// Writes the intent down and makes the sandbox findable.
 static int reserve(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	if (zl_sandbox_add_record(sandbox, err) < 0)
 		return -1;
-	if (zl_gate_enter(&sandbox->gate, true, NULL, err) < 0)
-		return -1;
 	zl_sandbox_index(sandbox);
-	if (zl_dir_make(sandbox->run_dir, 0700, err) < 0)
-		return -1;
 	zl_timeline_mark(sandbox, "reserve");
 	return 0;
-}
-
-static const char *hostname_of(struct zl_sandbox *sandbox, char node[static HOSTNAME_SIZE])
-{
-	if (sandbox->config->hostname[0] != '\0')
-		return sandbox->config->hostname;
-	if (gethostname(node, HOSTNAME_SIZE) < 0)
-		return "localhost";
-	node[HOSTNAME_SIZE - 1] = '\0';
-	return node;
 }
 
 static void fill_sysctls(
@@ -111,9 +97,8 @@ static int configure(struct zl_sandbox *sandbox, const struct zl_cni_result *net
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_zone_config config = {.realtime_ns = zl_clock_real()};
 	unsigned char entropy[ENTROPY_BYTES];
-	char node[HOSTNAME_SIZE];
 
-	config.hostname = hostname_of(sandbox, node);
+	config.hostname = sandbox->hostname;
 	config.resolv_conf = zl_network_resolv_conf(sandbox->config->dns_config, &arena, err);
 	fill_sysctls(sandbox, &config, &arena);
 	sandbox->backend->scratch(sandbox, &config);
@@ -148,7 +133,8 @@ static int bring_up(
 	struct zl_error network_error = ZL_ERROR_INIT;
 	int result;
 
-	if (zl_network_start(&job, sandbox, cancel, err) < 0)
+	if (zl_dir_make(sandbox->run_dir, 0700, err) < 0 ||
+		zl_network_start(&job, sandbox, cancel, err) < 0)
 		return -1;
 	result = start_place(sandbox, cancel, err);
 	if (zl_network_join(&job, &network_error) < 0 && result == 0) {
@@ -191,20 +177,22 @@ static void log_timeline(struct zl_sandbox *sandbox)
 	zl_log_info("sandbox ready:%s", zl_buffer_string(&text));
 }
 
-ZL_RPC_HANDLER(zl_handle_run_pod_sandbox, struct zl_services, RunPodSandboxRequest,
-	RunPodSandboxResponse)
+ZL_RPC_HANDLER(
+	zl_handle_run_pod_sandbox, struct zl_services, RunPodSandboxRequest, RunPodSandboxResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox = new_sandbox(service, request, err);
 	zl_auto(gate) struct zl_gate *inside = NULL;
-	struct zl_cancel limit = {.fd = -1, .deadline_ns = INT64_MAX, .parent = &call->cancel};
 
 	if (sandbox == NULL)
 		return -1;
 	ZL_LOG_SCOPE("pod", zl_sandbox_pod(sandbox));
-	if (reserve(sandbox, err) < 0)
+	// Nobody else knows it yet, so this does not wait.
+	if (zl_gate_enter(&sandbox->gate, true, &call->cancel, err) < 0)
 		return -1;
 	inside = &sandbox->gate;
-	if (bring_up(sandbox, &limit, err) < 0 || become_ready(sandbox, err) < 0) {
+	if (reserve(sandbox, err) < 0)
+		return -1;
+	if (bring_up(sandbox, &call->cancel, err) < 0 || become_ready(sandbox, err) < 0) {
 		zl_error_wrap(err, "pod %s", zl_sandbox_pod(sandbox));
 		zl_log_error("RunPodSandbox: %s", err->message);
 		undo(sandbox);

@@ -18,12 +18,12 @@ enum { SHORT_ID = 12 };
 static const char *make_domain_name(struct zl_sandbox *sandbox)
 {
 	const Runtime__V1__PodSandboxMetadata *m = sandbox->config->metadata;
-	char *name = zl_arena_printf(&sandbox->arena, "%.60s.%.40s.%.*s", m->name, m->namespace_,
-		SHORT_ID, sandbox->id);
+	char *name = zl_arena_printf(
+		&sandbox->arena, "%.60s.%.40s.%.*s", m->name, m->namespace_, SHORT_ID, sandbox->id);
 
 	for (char *c = name; *c != '\0'; c++) {
-		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-", *c) ==
-			NULL)
+		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-",
+			    *c) == NULL)
 			*c = '-';
 	}
 	return name;
@@ -39,14 +39,25 @@ static const char *make_domain_uuid(struct zl_sandbox *sandbox)
 		id + 16, id + 20);
 }
 
+static const char *hostname_of(struct zl_sandbox *sandbox)
+{
+	char node[65] = "localhost";
+
+	if (sandbox->config->hostname[0] != '\0')
+		return sandbox->config->hostname;
+	(void)gethostname(node, sizeof(node) - 1);
+	return zl_arena_strdup(&sandbox->arena, node);
+}
+
 static void set_names(struct zl_sandbox *sandbox)
 {
 	const struct zl_config *config = sandbox->services->config;
 
+	sandbox->hostname = hostname_of(sandbox);
 	sandbox->run_dir =
 		zl_arena_printf(&sandbox->arena, "%s/sandboxes/%s", config->run_dir, sandbox->id);
-	sandbox->netns = zl_arena_printf(
-		&sandbox->arena, "/run/netns/zonelet-%.*s", SHORT_ID, sandbox->id);
+	sandbox->netns =
+		zl_arena_printf(&sandbox->arena, "/run/netns/zonelet-%.*s", SHORT_ID, sandbox->id);
 	sandbox->domain_name = sandbox->backend->zone ? make_domain_name(sandbox) : "";
 	sandbox->domain_uuid = sandbox->backend->zone ? make_domain_uuid(sandbox) : "";
 }
@@ -75,6 +86,7 @@ struct zl_sandbox *zl_sandbox_new(struct zl_services *services, const struct zl_
 	sandbox->domid = -1;
 	atomic_init(&sandbox->references, 1);
 	zl_gate_init(&sandbox->gate);
+	zl_gate_init(&sandbox->disk_gate);
 	pthread_mutex_init(&sandbox->lock, NULL);
 	sandbox->timeline.begin_ns = zl_clock_monotonic();
 	set_names(sandbox);
@@ -95,6 +107,7 @@ void zl_sandbox_unref(struct zl_sandbox *sandbox)
 		zl_zone_client_close(sandbox->client);
 	zl_strv_free(sandbox->ips);
 	zl_gate_release(&sandbox->gate);
+	zl_gate_release(&sandbox->disk_gate);
 	zl_cancel_release(&sandbox->stopping);
 	pthread_mutex_destroy(&sandbox->lock);
 	zl_arena_release(&sandbox->arena);
@@ -275,9 +288,9 @@ struct zl_zone_client *zl_sandbox_client(struct zl_sandbox *sandbox, struct zl_e
 	if (sandbox->phase == ZL_SANDBOX_READY)
 		client = sandbox->client;
 	if (client == NULL)
-		zl_error_set(err, ZL_FAILED_PRECONDITION, "pod %s: its sandbox %.12s is not ready%s%s",
-			zl_sandbox_pod(sandbox), sandbox->id,
-			sandbox->message[0] != '\0' ? ": " : "", sandbox->message);
+		zl_error_set(err, ZL_FAILED_PRECONDITION,
+			"pod %s: its sandbox %.12s is not ready%s%s", zl_sandbox_pod(sandbox),
+			sandbox->id, sandbox->message[0] != '\0' ? ": " : "", sandbox->message);
 	pthread_mutex_unlock(&sandbox->lock);
 	return client;
 }

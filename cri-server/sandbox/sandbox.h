@@ -42,8 +42,8 @@ struct zl_exec;
 // An image attached to a zone as a block device, shared by the containers that have it.
 struct zl_image_disk {
 	char image_id[72];
-	char vdev[8];     // "xvdc"; "" for a free slot
-	unsigned users;   // containers
+	char vdev[8];	// "xvdc"; "" for a free slot
+	unsigned users; // containers
 };
 
 enum { ZL_IMAGE_DISKS = 64 };
@@ -64,54 +64,58 @@ struct zl_sandbox {
 	char id[ZL_ID_SIZE];
 	struct zl_services *services;
 	const struct zl_backend *backend;
-	struct zl_arena arena;                        // config and the strings here
-	const Runtime__V1__PodSandboxConfig *config;  // never NULL, metadata never NULL
-	const char *handler;                          // as the request named it ("zone")
-	const char *netns;                            // path; "" for the node's own network
-	const char *domain_name;                      // "" under `host`
+	struct zl_arena arena;			     // config and the strings here
+	const Runtime__V1__PodSandboxConfig *config; // never NULL, metadata never NULL
+	const char *handler;			     // as the request named it ("zone")
+	const char *netns;			     // path; "" for the node's own network
+	const char *domain_name;		     // "" under `host`
 	const char *domain_uuid;
-	const char *run_dir;                          // "<run_dir>/sandboxes/<id>"
+	const char *run_dir;  // "<run_dir>/sandboxes/<id>"
+	const char *hostname; // the pod's, or the node's where it has none
 	struct zl_zone_size size;
 	int64_t created_at_ns;
 
 	atomic_uint references;
 	struct zl_gate gate;
 	struct zl_cancel stopping; // fired when stop or remove begins: ends work in the sandbox
-	UT_hash_handle hh;         // services->sandboxes; guarded by services->lock
+	struct zl_gate disk_gate;  // one attach or detach at a time; inside `gate`
+	UT_hash_handle hh;	   // services->sandboxes; guarded by services->lock
 
 	pthread_mutex_t lock; // guards all below
 	enum zl_sandbox_phase phase;
 	int64_t ready_at_ns;
 	char reason[64];
 	char message[512];
-	int64_t domid;        // -1: none
-	int64_t pid;          // supervisor under `host`; 0: none
+	bool destroyed; // the back end has taken everything down
+	int64_t domid;	// -1: none
+	int64_t pid;	// supervisor under `host`; 0: none
 	int64_t pid_started;
-	char **ips;           // NULL-terminated
+	char **ips;		       // NULL-terminated
 	struct zl_zone_client *client; // NULL while there is no channel; see zl_sandbox_client
 	struct zl_image_disk disks[ZL_IMAGE_DISKS];
 	struct zl_container *containers; // hash by id (hh_sandbox)
-	struct zl_exec *execs;           // hash by exec id
+	struct zl_exec *execs;		 // hash by exec id
 	struct zl_timeline timeline;
 };
 
 struct zl_container {
 	// fixed from creation on
 	char id[ZL_ID_SIZE];
-	struct zl_sandbox *sandbox;                // counted
+	struct zl_sandbox *sandbox; // counted
 	struct zl_arena arena;
 	const Runtime__V1__ContainerConfig *config; // never NULL, metadata never NULL
 	const char *image_id;
 	const char *image_ref;
-	const char *log_path;                      // absolute; "" if none
-	const char *spec;                          // OCI runtime-spec as handed to the supervisor
+	const char *log_path; // absolute; "" if none
+	const char *spec;     // OCI runtime-spec as handed to the supervisor
+	char image_vdev[8];   // its image's device in the zone; "" if none
 	int stop_signal;
 	int64_t created_at_ns;
 
 	atomic_uint references;
 	struct zl_gate gate;
-	int exited_fd;          // eventfd, readable for good once the container has exited
-	UT_hash_handle hh;         // services->containers; guarded by services->lock
+	int exited_fd;		   // eventfd, readable for good once the container has exited
+	UT_hash_handle hh;	   // services->containers; guarded by services->lock
 	UT_hash_handle hh_sandbox; // sandbox->containers; guarded by sandbox->lock
 
 	// guarded by sandbox->lock

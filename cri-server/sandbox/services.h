@@ -25,21 +25,21 @@
 
 struct zl_services {
 	const struct zl_config *config; // outlives the services
-	const char *version;            // zonelet's
+	const char *version;		// zonelet's
 	struct zl_state *state;
 	struct zl_store *store;
 	struct zl_cni *cni;
 	struct zl_hypervisor *hypervisor; // NULL where the zone handler is not offered
-	struct zl_host_info host;         // of the hypervisor, at start
+	struct zl_host_info host;	  // of the hypervisor, at start
 	struct zl_zone_loop *loop;
 	struct zl_events *events;
 	struct zl_tasks *tasks;
-	struct zl_cancel stopping;        // fired at stop; parent of what runs by itself
+	struct zl_cancel stopping; // fired at stop; parent of what runs by itself
 
-	pthread_mutex_t lock;             // guards the indexes (order: sandbox.h)
+	pthread_mutex_t lock; // guards the indexes (order: sandbox.h)
 	struct zl_sandbox *sandboxes;
 	struct zl_container *containers;
-	char pod_cidr[64];                // from UpdateRuntimeConfig; guarded by `lock`
+	char pod_cidr[64]; // from UpdateRuntimeConfig; guarded by `lock`
 };
 
 // Opens everything and recovers what an earlier daemon left. *hypervisor may be given (tests), else

@@ -53,10 +53,9 @@ static void set_cpu(const Runtime__V1__LinuxContainerResources *limits,
 		vcpus = (percent + 99) / 100;
 	}
 	if (limits != NULL && limits->cpu_shares > 0) {
-		uint64_t weight =
-			(uint64_t)limits->cpu_shares * WEIGHT_DEFAULT / SHARES_PER_CPU;
+		uint64_t weight = (uint64_t)limits->cpu_shares * WEIGHT_DEFAULT / SHARES_PER_CPU;
 
-		size->cpu_weight = weight < 1            ? 1
+		size->cpu_weight = weight < 1		 ? 1
 				   : weight > WEIGHT_MAX ? WEIGHT_MAX
 							 : (uint32_t)weight;
 	}

@@ -13,12 +13,17 @@ struct entry {
 	void *argument;
 };
 
+enum { THREADS_MAX = 64 };
+
 struct zl_tasks {
-	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct entry *first;
 	struct entry **end; // where the next one is linked
+	size_t waiting;	    // entries queued
+	size_t idle;	    // threads with nothing to do
+	size_t thread_count;
+	pthread_t threads[THREADS_MAX];
 	bool stopping;
 };
 
@@ -27,10 +32,13 @@ static struct entry *next_entry(struct zl_tasks *tasks)
 	struct entry *entry;
 
 	pthread_mutex_lock(&tasks->lock);
+	tasks->idle++;
 	while (tasks->first == NULL && !tasks->stopping)
 		pthread_cond_wait(&tasks->changed, &tasks->lock);
+	tasks->idle--;
 	entry = tasks->first;
 	if (entry != NULL) {
+		tasks->waiting--;
 		tasks->first = entry->next;
 		if (tasks->first == NULL)
 			tasks->end = &tasks->first;
@@ -51,6 +59,19 @@ static void *run(void *argument)
 	return NULL;
 }
 
+// One more thread, if there may be; called with the lock held or before there are others.
+static int add_thread(struct zl_tasks *tasks)
+{
+	int failure;
+
+	if (tasks->thread_count == THREADS_MAX)
+		return 0;
+	failure = pthread_create(&tasks->threads[tasks->thread_count], NULL, run, tasks);
+	if (failure == 0)
+		tasks->thread_count++;
+	return failure;
+}
+
 struct zl_tasks *zl_tasks_start(struct zl_error *err)
 {
 	struct zl_tasks *tasks = calloc(1, sizeof(*tasks));
@@ -63,7 +84,7 @@ struct zl_tasks *zl_tasks_start(struct zl_error *err)
 	tasks->end = &tasks->first;
 	pthread_mutex_init(&tasks->lock, NULL);
 	pthread_cond_init(&tasks->changed, NULL);
-	failure = pthread_create(&tasks->thread, NULL, run, tasks);
+	failure = add_thread(tasks);
 	if (failure != 0) {
 		free(tasks);
 		zl_error_errno(err, failure, "start the task thread");
@@ -78,9 +99,10 @@ void zl_tasks_stop(struct zl_tasks *tasks)
 		return;
 	pthread_mutex_lock(&tasks->lock);
 	tasks->stopping = true;
-	pthread_cond_signal(&tasks->changed);
+	pthread_cond_broadcast(&tasks->changed);
 	pthread_mutex_unlock(&tasks->lock);
-	pthread_join(tasks->thread, NULL);
+	for (size_t i = 0; i < tasks->thread_count; i++)
+		pthread_join(tasks->threads[i], NULL);
 	pthread_cond_destroy(&tasks->changed);
 	pthread_mutex_destroy(&tasks->lock);
 	free(tasks);
@@ -96,6 +118,9 @@ void zl_tasks_post(struct zl_tasks *tasks, zl_task *task, void *argument)
 	pthread_mutex_lock(&tasks->lock);
 	*tasks->end = entry;
 	tasks->end = &entry->next;
+	tasks->waiting++;
+	if (tasks->waiting > tasks->idle && !tasks->stopping)
+		(void)add_thread(tasks); // without one more, those that are there get to it
 	pthread_cond_signal(&tasks->changed);
 	pthread_mutex_unlock(&tasks->lock);
 }

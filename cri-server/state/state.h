@@ -52,34 +52,34 @@ enum zl_sandbox_step {
 };
 
 struct zl_sandbox_record {
-	struct zl_arena arena;   // owns the strings of a record that was read
+	struct zl_arena arena; // owns the strings of a record that was read
 	const char *id;
-	const char *name;        // of the pod; name, namespace, uid and attempt together are unique
+	const char *name; // of the pod; name, namespace, uid and attempt together are unique
 	const char *namespace_;
 	const char *uid;
 	uint32_t attempt;
-	const char *handler;     // "zone" or "host"
+	const char *handler; // "zone" or "host"
 	enum zl_sandbox_phase phase;
 	enum zl_sandbox_step step;
-	int64_t created_at_ns;   // realtime
-	int64_t ready_at_ns;     // 0: never was
-	const char *reason;      // why it is not ready: "ZoneCrashed"; "" if it is
+	int64_t created_at_ns; // realtime
+	int64_t ready_at_ns;   // 0: never was
+	const char *reason;    // why it is not ready: "ZoneCrashed"; "" if it is
 	const char *message;
-	const void *config;      // packed runtime.v1.PodSandboxConfig
+	const void *config; // packed runtime.v1.PodSandboxConfig
 	size_t config_length;
 	// the sandbox's place
-	int64_t domid;           // -1: none
+	int64_t domid;		 // -1: none
 	const char *domain_uuid; // "" if none; what tells a domain from another with its domid
-	int64_t pid;             // supervisor process under `host`; 0: none
-	int64_t pid_started;     // its start time (field 22 of /proc/PID/stat), against reuse of pids
-	const char *netns;       // path; "" for the node's own network
-	const char *network;     // JSON of the CNI result as the caller wants it; "" if none
-	const char *const *ips;  // NULL-terminated, may be NULL; the first is the pod's main address
+	int64_t pid;		 // supervisor process under `host`; 0: none
+	int64_t pid_started; // its start time (field 22 of /proc/PID/stat), against reuse of pids
+	const char *netns;   // path; "" for the node's own network
+	const char *network; // JSON of the CNI result as the caller wants it; "" if none
+	const char *const *ips; // NULL-terminated, may be NULL; the first is the pod's main address
 	uint64_t memory_bytes;
 	uint32_t vcpus;
 	uint64_t scratch_bytes;
-	const char *scratch;     // device or directory; "" if none
-	const char *extra;       // JSON for whatever else the caller keeps
+	const char *scratch; // device or directory; "" if none
+	const char *extra;   // JSON for whatever else the caller keeps
 };
 void zl_sandbox_record_release(struct zl_sandbox_record *record);
 ZL_AUTO_DEFINE_VALUE(sandbox_record, struct zl_sandbox_record, zl_sandbox_record_release);
@@ -94,8 +94,8 @@ int zl_state_sandbox_save(
 int zl_state_sandbox_phase(struct zl_state *state, const char *id, enum zl_sandbox_phase phase,
 	enum zl_sandbox_step step, struct zl_error *err);
 // NOT_FOUND. *ret is overwritten, release it.
-int zl_state_sandbox_get(
-	struct zl_state *state, const char *id, struct zl_sandbox_record *ret, struct zl_error *err);
+int zl_state_sandbox_get(struct zl_state *state, const char *id, struct zl_sandbox_record *ret,
+	struct zl_error *err);
 // Its id by its name. NOT_FOUND.
 int zl_state_sandbox_find(struct zl_state *state, const char *namespace_, const char *name,
 	const char *uid, uint32_t attempt, char ret_id[static 65], struct zl_error *err);
@@ -124,45 +124,46 @@ struct zl_log_commit {
 	uint64_t stdout_offset;
 	uint64_t stderr_offset;
 	uint64_t log_size;
-	uint32_t stdout_partial; // 1: the last line of the stream in the file is a partial one (tag P)
+	uint32_t stdout_partial; // 1: the last line of the stream in the file is a partial one (tag
+				 // P)
 	uint32_t stderr_partial;
 };
 
 struct zl_container_record {
-	struct zl_arena arena;   // owns the strings of a record that was read
+	struct zl_arena arena; // owns the strings of a record that was read
 	const char *id;
 	const char *sandbox_id;
-	const char *name;        // sandbox, name and attempt together are unique
+	const char *name; // sandbox, name and attempt together are unique
 	uint32_t attempt;
 	enum zl_container_phase phase;
 	int64_t created_at_ns;
-	int64_t started_at_ns;   // 0: never
-	int64_t finished_at_ns;  // 0: not yet
-	int64_t pid;             // in the zone; 0: none
+	int64_t started_at_ns;	// 0: never
+	int64_t finished_at_ns; // 0: not yet
+	int64_t pid;		// in the zone; 0: none
 	int32_t exit_code;
-	const char *reason;      // CRI's: "Completed", "Error", "OOMKilled"
+	const char *reason; // CRI's: "Completed", "Error", "OOMKilled"
 	const char *message;
-	const char *image_id;    // "sha256:…"
-	const char *image_ref;   // as CRI's image_ref: a digest reference
+	const char *image_id;	  // "sha256:…"
+	const char *image_ref;	  // as CRI's image_ref: a digest reference
 	const char *image_device; // in the zone ("/dev/xvdc"); "" under `host`
-	const char *log_path;    // absolute; "" if none
+	const char *log_path;	  // absolute; "" if none
 	struct zl_log_commit log;
-	const void *config;      // packed runtime.v1.ContainerConfig
+	const void *config; // packed runtime.v1.ContainerConfig
 	size_t config_length;
-	const char *extra;       // JSON for whatever else the caller keeps
+	const char *extra; // JSON for whatever else the caller keeps
 };
 void zl_container_record_release(struct zl_container_record *record);
 ZL_AUTO_DEFINE_VALUE(container_record, struct zl_container_record, zl_container_record_release);
 
-// Reserves the name and stores. ALREADY_EXISTS names the container that holds it; NOT_FOUND: no such
-// sandbox.
+// Reserves the name and stores. ALREADY_EXISTS names the container that holds it; NOT_FOUND: no
+// such sandbox.
 int zl_state_container_add(
 	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
 // Stores everything but id, sandbox_id, name, attempt, created_at and the log commit. NOT_FOUND.
 int zl_state_container_save(
 	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
-// Only the log commit: the frequent one. Survives a kill of the daemon at once, a loss of power only
-// with the next other change.
+// Only the log commit: the frequent one. Survives a kill of the daemon at once, a loss of power
+// only with the next other change.
 int zl_state_container_log(struct zl_state *state, const char *id, const struct zl_log_commit *log,
 	struct zl_error *err);
 // NOT_FOUND. *ret is overwritten, release it.

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri-server/runtime/runtime.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cri-server/sandbox/services.h"
+
+ZL_RPC_HANDLER(zl_handle_version, struct zl_services, VersionRequest, VersionResponse)
+{
+	// The kubelet's own API version is 0.1.0 (kubeRuntimeAPIVersion in its kuberuntime
+	// package); all four fields must be filled or it refuses the runtime.
+	response->version = zl_call_strdup(call, "0.1.0");
+	response->runtime_name = zl_call_strdup(call, "zonelet");
+	response->runtime_version = zl_call_strdup(call, service->version);
+	response->runtime_api_version = zl_call_strdup(call, "v1");
+	return 0;
+}
+
+static Runtime__V1__RuntimeCondition *condition(
+	struct zl_call *call, const char *type, const char *reason, const struct zl_error *why)
+{
+	Runtime__V1__RuntimeCondition *c = ZL_CALL_NEW(call, RuntimeCondition, runtime_condition);
+
+	c->type = zl_call_strdup(call, type);
+	c->status = why->code == ZL_OK;
+	if (why->code != ZL_OK) {
+		c->reason = zl_call_strdup(call, reason);
+		c->message = zl_call_strdup(call, why->message);
+	}
+	return c;
+}
+
+// Ready as long as Xen's toolstack answers.
+static void check_runtime(struct zl_services *service, struct zl_error *why)
+{
+	struct zl_host_info host;
+
+	if (service->hypervisor != NULL)
+		(void)service->hypervisor->ops->host_info(service->hypervisor, &host, why);
+}
+
+static void fill_handlers(
+	struct zl_services *service, struct zl_call *call, Runtime__V1__StatusResponse *response)
+{
+	size_t count = 0;
+
+	while (service->config->handlers[count] != NULL)
+		count++;
+	// One more: the empty name stands for the default handler.
+	response->runtime_handlers = ZL_CALL_NEW_LIST(call, RuntimeHandler, count + 1);
+	for (size_t i = 0; i <= count; i++) {
+		Runtime__V1__RuntimeHandler *h = ZL_CALL_NEW(call, RuntimeHandler, runtime_handler);
+
+		h->name = zl_call_strdup(call, i < count ? service->config->handlers[i] : "");
+		h->features = ZL_CALL_NEW(call, RuntimeHandlerFeatures, runtime_handler_features);
+		response->runtime_handlers[i] = h;
+	}
+	response->n_runtime_handlers = count + 1;
+}
+
+static char *verbose_info(struct zl_services *service, struct zl_call *call)
+{
+	zl_auto(json) json_t *info = json_pack("{s:s, s:s, s:I, s:I, s:i, s:b}", "version",
+		service->version, "xen", service->host.version, "memoryTotalBytes",
+		(json_int_t)service->host.memory_total_bytes, "memoryFreeBytes",
+		(json_int_t)service->host.memory_free_bytes, "cpus", (int)service->host.cpus, "pvh",
+		service->host.has_pvh);
+	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
+
+	return zl_call_strdup(call, text);
+}
+
+ZL_RPC_HANDLER(zl_handle_status, struct zl_services, StatusRequest, StatusResponse)
+{
+	struct zl_error runtime = ZL_ERROR_INIT;
+	struct zl_error network = ZL_ERROR_INIT;
+
+	check_runtime(service, &runtime);
+	(void)zl_cni_status(service->cni, &network);
+	response->status = ZL_CALL_NEW(call, RuntimeStatus, runtime_status);
+	response->status->conditions = ZL_CALL_NEW_LIST(call, RuntimeCondition, 2);
+	response->status->conditions[0] =
+		condition(call, "RuntimeReady", "HypervisorNotReady", &runtime);
+	response->status->conditions[1] =
+		condition(call, "NetworkReady", "NetworkPluginNotReady", &network);
+	response->status->n_conditions = 2;
+	fill_handlers(service, call, response);
+	response->features = ZL_CALL_NEW(call, RuntimeFeatures, runtime_features);
+	response->features->supplemental_groups_policy = true;
+	if (request->verbose) {
+		response->info = zl_call_array(call, 1, sizeof(void *));
+		response->info[0] = zl_message_map_entry(&call->arena,
+			&runtime__v1__status_response__info_entry__descriptor, "node",
+			verbose_info(service, call));
+		response->n_info = 1;
+	}
+	return 0;
+}
+
+ZL_RPC_HANDLER(
+	zl_handle_runtime_config, struct zl_services, RuntimeConfigRequest, RuntimeConfigResponse)
+{
+	response->linux = ZL_CALL_NEW(call, LinuxRuntimeConfiguration, linux_runtime_configuration);
+	response->linux->cgroup_driver = RUNTIME__V1__CGROUP_DRIVER__CGROUPFS;
+	return 0;
+}
+
+// The node's pod CIDR. zonelet's CNI configuration is the administrator's and not made from a
+// template, so it is noted for `crictl info` only, as in containerd without conf_template.
+ZL_RPC_HANDLER(zl_handle_update_runtime_config, struct zl_services, UpdateRuntimeConfigRequest,
+	UpdateRuntimeConfigResponse)
+{
+	const Runtime__V1__RuntimeConfig *config = request->runtime_config;
+
+	if (config == NULL || config->network_config == NULL)
+		return 0;
+	pthread_mutex_lock(&service->lock);
+	(void)snprintf(service->pod_cidr, sizeof(service->pod_cidr), "%s",
+		config->network_config->pod_cidr);
+	pthread_mutex_unlock(&service->lock);
+	zl_log_info("the node's pod CIDR is %s", config->network_config->pod_cidr);
+	return 0;
+}

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `zone` back end: a sandbox is a Xen domain.
+//
+// Devices of a zone: xvda the zone root (one image for all zones, read-only), xvdb the scratch disk
+// for writable layers, xvdc and on one device for each image its containers have; one vif.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/lifecycle.h"
+#include "cri-server/sandbox/services.h"
+#include "zone/channel/transport.h"
+
+// What the zone kernel is told (Documentation/admin-guide/kernel-parameters.txt). acpi=off: a PVH
+// zone has tables it does not need; panic=-1: a panic ends the domain at once, so that Xen reports
+// a crash instead of a silent zone.
+#define CMDLINE                                                                                    \
+	"root=/dev/xvda rootfstype=erofs ro rootwait init=/sbin/init console=hvc0 quiet acpi=off " \
+	"panic=-1"
+
+enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64 };
+
+static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
+{
+	const Runtime__V1__LinuxSandboxSecurityContext *context =
+		config->linux != NULL ? config->linux->security_context : NULL;
+	const Runtime__V1__NamespaceOption *options =
+		context != NULL ? context->namespace_options : NULL;
+	const char *what = NULL;
+
+	if (options == NULL)
+		return 0;
+	if (options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		what = "network";
+	else if (options->pid == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		what = "pid";
+	else if (options->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		what = "ipc";
+	if (what == NULL)
+		return 0;
+	return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		"pod %s/%s wants the node's %s namespace, which a zone cannot share; run it with "
+		"the handler \"host\" (runtimeClassName)",
+		config->metadata->namespace_, config->metadata->name, what);
+}
+
+// ---- the domain
+
+// Locally administered, unicast, from the sandbox's id.
+static void make_mac(const struct zl_sandbox *sandbox, uint8_t mac[static 6])
+{
+	unsigned byte;
+
+	mac[0] = 0x02;
+	for (size_t i = 1; i < 6; i++) {
+		(void)sscanf(sandbox->id + 2 * i, "%2x", &byte);
+		mac[i] = (uint8_t)byte;
+	}
+}
+
+static void vif_name(const struct zl_sandbox *sandbox, char out[static 16])
+{
+	(void)snprintf(out, 16, "zl%.12s", sandbox->id);
+}
+
+static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
+{
+	static const char *const words[] = {
+		[ZL_DOMAIN_RUNNING] = "runs",
+		[ZL_DOMAIN_POWEROFF] = "powered itself off",
+		[ZL_DOMAIN_REBOOT] = "rebooted",
+		[ZL_DOMAIN_SUSPEND] = "was suspended",
+		[ZL_DOMAIN_CRASH] = "crashed",
+		[ZL_DOMAIN_GONE] = "was destroyed",
+	};
+
+	pthread_mutex_lock(&sandbox->lock);
+	if (sandbox->message[0] == '\0')
+		(void)snprintf(sandbox->message, sizeof(sandbox->message),
+			"the zone (domain %lld, %s) %s; `zonectl console %.12s` shows its kernel's "
+			"last words",
+			(long long)sandbox->domid, sandbox->domain_name, words[end], sandbox->id);
+	pthread_mutex_unlock(&sandbox->lock);
+}
+
+// A zone that ends while it is being started is destroyed at once: whoever waits for its channel
+// then learns that it will never come.
+static void ended_task(void *argument)
+{
+	struct zl_sandbox *sandbox = argument;
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	int64_t domid;
+
+	pthread_mutex_lock(&sandbox->lock);
+	domid = sandbox->phase == ZL_SANDBOX_CREATING ? sandbox->domid : -1;
+	pthread_mutex_unlock(&sandbox->lock);
+	if (domid >= 0)
+		(void)hv->ops->domain_destroy(hv, (uint32_t)domid, NULL);
+	else
+		zl_sandbox_died(sandbox);
+	zl_sandbox_unref(sandbox);
+}
+
+static void on_domain_event(void *user, uint32_t domid, enum zl_domain_end end)
+{
+	struct zl_sandbox *sandbox = user;
+
+	(void)domid;
+	if (end == ZL_DOMAIN_RUNNING)
+		return;
+	record_end(sandbox, end);
+	zl_tasks_post(sandbox->services->tasks, ended_task, zl_sandbox_ref(sandbox));
+}
+
+static enum zl_domain_type domain_type(const struct zl_services *services)
+{
+	switch (services->config->zone.type) {
+	case ZL_ZONE_TYPE_PVH:
+		return ZL_DOMAIN_PVH;
+	case ZL_ZONE_TYPE_PV:
+		return ZL_DOMAIN_PV;
+	default:
+		return services->host.has_pvh ? ZL_DOMAIN_PVH : ZL_DOMAIN_PV;
+	}
+}
+
+static int create_domain(struct zl_sandbox *sandbox, const char *root, const char *scratch,
+	const struct zl_cancel *cancel, struct zl_error *err)
+{
+	const struct zl_config *config = sandbox->services->config;
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	char cmdline[1024];
+	char ifname[16];
+	struct zl_nic nic = {.devid = 0, .ifname = ifname};
+	const struct zl_disk disks[] = {
+		{.vdev = "xvda", .path = root, .readonly = true},
+		{.vdev = "xvdb", .path = scratch},
+	};
+	struct zl_domain_config domain = {
+		.name = sandbox->domain_name,
+		.uuid = sandbox->domain_uuid,
+		.type = domain_type(sandbox->services),
+		.kernel = config->zone.kernel,
+		.ramdisk = config->zone.ramdisk[0] != '\0' ? config->zone.ramdisk : NULL,
+		.cmdline = cmdline,
+		.memory_bytes = sandbox->size.memory_bytes,
+		.vcpus = sandbox->size.vcpus,
+		.cpu_weight = sandbox->size.cpu_weight,
+		.cpu_cap = sandbox->size.cpu_cap,
+		.disks = disks,
+		.disk_count = ZL_ARRAY_SIZE(disks),
+		.nics = &nic,
+		.nic_count = 1,
+	};
+	uint32_t domid;
+
+	make_mac(sandbox, nic.mac);
+	vif_name(sandbox, ifname);
+	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
+		config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
+	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
+		return -1;
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->domid = domid;
+	pthread_mutex_unlock(&sandbox->lock);
+	zl_timeline_mark(sandbox, "domain");
+	return 0;
+}
+
+static int start_domain(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	uint32_t domid = (uint32_t)sandbox->domid;
+
+	if (hv->ops->domain_watch(hv, domid, on_domain_event, sandbox, err) < 0 ||
+		hv->ops->domain_unpause(hv, domid, err) < 0)
+		return -1;
+	zl_timeline_mark(sandbox, "unpause");
+	return 0;
+}
+
+static int create(struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct zl_services *services = sandbox->services;
+	char root[DEVICE_PATH_SIZE];
+	char scratch[DEVICE_PATH_SIZE];
+
+	sandbox->destroyed = false;
+	if (zl_store_shared_device(services->store, services->config->zone.root_image, root, err) <
+		0)
+		return zl_error_wrap(err, "zone root");
+	if (zl_store_scratch_create(
+		    services->store, sandbox->id, sandbox->size.scratch_bytes, scratch, err) < 0)
+		return zl_error_wrap(err, "scratch disk");
+	zl_timeline_mark(sandbox, "disks");
+	if (create_domain(sandbox, root, scratch, cancel, err) < 0)
+		return -1;
+	return start_domain(sandbox, err);
+}
+
+static struct zl_transport *connect_zone(
+	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct zl_transport *transport = zl_vchan_connect((uint32_t)sandbox->domid, cancel, err);
+
+	if (transport != NULL)
+		return transport;
+	pthread_mutex_lock(&sandbox->lock);
+	if (sandbox->message[0] != '\0')
+		zl_error_set(err, ZL_UNAVAILABLE, "%s", sandbox->message);
+	else if (err != NULL && err->code == ZL_DEADLINE_EXCEEDED)
+		zl_error_set(err, ZL_DEADLINE_EXCEEDED,
+			"the zone's supervisor did not say hello in time (domain %lld); `zonectl "
+			"console %.12s` shows how far its kernel came",
+			(long long)sandbox->domid, sandbox->id);
+	pthread_mutex_unlock(&sandbox->lock);
+	return NULL;
+}
+
+// ---- network
+
+static void fill_interface(struct zl_sandbox *sandbox, const struct zl_cni_interface *from,
+	struct zl_zone_interface *to, struct zl_arena *arena)
+{
+	struct zl_zone_address *addresses =
+		zl_arena_array(arena, from->address_count, sizeof(*addresses));
+	struct zl_zone_route *routes = zl_arena_array(arena, from->route_count, sizeof(*routes));
+	uint8_t mac[6];
+
+	make_mac(sandbox, mac);
+	for (size_t i = 0; i < from->address_count; i++)
+		addresses[i].cidr = from->addresses[i].cidr;
+	for (size_t i = 0; i < from->route_count; i++) {
+		routes[i].destination = from->routes[i].destination;
+		routes[i].gateway =
+			from->routes[i].gateway[0] != '\0' ? from->routes[i].gateway : NULL;
+	}
+	*to = (struct zl_zone_interface){
+		.name = from->name,
+		.mac = zl_arena_printf(arena, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+			mac[2], mac[3], mac[4], mac[5]),
+		.set_mac = from->mac[0] != '\0' ? from->mac : NULL,
+		.mtu = from->mtu,
+		.addresses = addresses,
+		.address_count = from->address_count,
+		.routes = routes,
+		.route_count = from->route_count,
+	};
+}
+
+static int network(struct zl_sandbox *sandbox, const struct zl_cni_result *network_result,
+	struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
+{
+	struct zl_zone_interface *interface;
+	char vif[16];
+
+	if (network_result->interface_count != 1)
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+			"the CNI plugins made %zu interfaces for the pod; a zone has exactly one "
+			"so "
+			"far",
+			network_result->interface_count);
+	vif_name(sandbox, vif);
+	if (zl_splice_add(sandbox->netns, network_result->interfaces[0].name, vif, err) < 0)
+		return zl_error_wrap(err, "join the zone's interface to the pod's network");
+	interface = zl_arena_alloc(arena, sizeof(*interface));
+	fill_interface(sandbox, &network_result->interfaces[0], interface, arena);
+	config->interfaces = interface;
+	config->interface_count = 1;
+	return 0;
+}
+
+static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
+{
+	(void)sandbox;
+	config->scratch_device = "/dev/xvdb";
+}
+
+// ---- end and recovery
+
+// The domid of the domain with the sandbox's UUID, -1 if there is none.
+static int find_domain(struct zl_sandbox *sandbox, int64_t *ret_domid, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	zl_auto(free) struct zl_domain_info *domains = NULL;
+	size_t count;
+
+	*ret_domid = -1;
+	if (hv->ops->domain_list(hv, &domains, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (strcasecmp(domains[i].uuid, sandbox->domain_uuid) == 0)
+			*ret_domid = domains[i].domid;
+	}
+	return 0;
+}
+
+static int destroy_domain(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	int64_t domid = sandbox->domid;
+
+	if (domid < 0 && find_domain(sandbox, &domid, err) < 0)
+		return -1;
+	if (domid < 0)
+		return 0;
+	hv->ops->domain_unwatch(hv, (uint32_t)domid);
+	return hv->ops->domain_destroy(hv, (uint32_t)domid, err);
+}
+
+static int release_images(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	for (size_t i = 0; i < ZL_IMAGE_DISKS; i++) {
+		struct zl_image_disk *disk = &sandbox->disks[i];
+
+		if (disk->users == 0)
+			continue;
+		if (zl_store_image_release(
+			    sandbox->services->store, disk->image_id, sandbox->id, err) < 0)
+			return -1;
+		*disk = (struct zl_image_disk){0};
+	}
+	return 0;
+}
+
+static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	if (sandbox->destroyed)
+		return 0;
+	if (destroy_domain(sandbox, err) < 0)
+		return zl_error_wrap(err, "destroy the domain of pod %s", zl_sandbox_pod(sandbox));
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->domid = -1;
+	pthread_mutex_unlock(&sandbox->lock);
+	if (release_images(sandbox, err) < 0 ||
+		zl_store_scratch_remove(sandbox->services->store, sandbox->id, err) < 0)
+		return -1;
+	sandbox->destroyed = true;
+	return 0;
+}
+
+static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	struct zl_domain_info info;
+
+	if (sandbox->domid < 0 ||
+		hv->ops->domain_info(hv, (uint32_t)sandbox->domid, &info, NULL) < 0 ||
+		strcasecmp(info.uuid, sandbox->domain_uuid) != 0)
+		return zl_error_set(err, ZL_NOT_FOUND,
+			"its domain is gone (destroyed, or the node was restarted)");
+	if (info.end != ZL_DOMAIN_RUNNING)
+		return zl_error_set(err, ZL_NOT_FOUND, "its domain ended while zoneletd was away");
+	return hv->ops->domain_watch(hv, (uint32_t)sandbox->domid, on_domain_event, sandbox, err);
+}
+
+// ---- images
+
+// xvdc for slot 0, … xvdz, xvdaa, …
+static void slot_vdev(size_t slot, char out[static 8])
+{
+	unsigned index = (unsigned)slot + FIRST_IMAGE_DISK;
+
+	if (index < 26)
+		(void)snprintf(out, 8, "xvd%c", (char)('a' + index));
+	else
+		(void)snprintf(
+			out, 8, "xvd%c%c", (char)('a' + index / 26 - 1), (char)('a' + index % 26));
+}
+
+// The slot that has the image, or a free one; ZL_IMAGE_DISKS if neither.
+static size_t find_slot(const struct zl_sandbox *sandbox, const char *image_id)
+{
+	size_t free_slot = ZL_IMAGE_DISKS;
+
+	for (size_t i = ZL_IMAGE_DISKS; i-- > 0;) {
+		if (sandbox->disks[i].users == 0)
+			free_slot = i;
+		else if (strcmp(sandbox->disks[i].image_id, image_id) == 0)
+			return i;
+	}
+	return free_slot;
+}
+
+static int attach_image(struct zl_sandbox *sandbox, size_t slot, const char *image_id,
+	const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	struct zl_image_disk *disk = &sandbox->disks[slot];
+	char path[DEVICE_PATH_SIZE];
+	char vdev[8];
+	struct zl_disk attach = {.vdev = vdev, .path = path, .readonly = true};
+
+	slot_vdev(slot, vdev);
+	if (zl_store_image_device(sandbox->services->store, image_id, sandbox->id, path, err) < 0)
+		return -1;
+	if (hv->ops->disk_add(hv, (uint32_t)sandbox->domid, &attach, cancel, err) < 0) {
+		(void)zl_store_image_release(sandbox->services->store, image_id, sandbox->id, NULL);
+		return -1;
+	}
+	(void)snprintf(disk->image_id, sizeof(disk->image_id), "%s", image_id);
+	(void)snprintf(disk->vdev, sizeof(disk->vdev), "%s", vdev);
+	return 0;
+}
+
+static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
+	struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct zl_sandbox *sandbox = container->sandbox;
+	zl_auto(gate) struct zl_gate *inside = NULL;
+	size_t slot;
+
+	if (zl_gate_enter(&sandbox->disk_gate, true, cancel, err) < 0)
+		return -1;
+	inside = &sandbox->disk_gate;
+	slot = find_slot(sandbox, container->image_id);
+	if (slot == ZL_IMAGE_DISKS)
+		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
+			"pod %s has %d images already, the most a zone can hold",
+			zl_sandbox_pod(sandbox), ZL_IMAGE_DISKS);
+	if (sandbox->disks[slot].users == 0 &&
+		attach_image(sandbox, slot, container->image_id, cancel, err) < 0)
+		return zl_error_wrap(err, "attach image %s", container->image_id);
+	sandbox->disks[slot].users++;
+	(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s",
+		sandbox->disks[slot].vdev);
+	ret->image_device = zl_arena_printf(arena, "/dev/%s", container->image_vdev);
+	return 0;
+}
+
+static int detach_image(
+	struct zl_sandbox *sandbox, struct zl_image_disk *disk, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+
+	if (sandbox->domid >= 0 &&
+		hv->ops->disk_remove(hv, (uint32_t)sandbox->domid, disk->vdev, NULL, err) < 0)
+		return -1;
+	if (zl_store_image_release(sandbox->services->store, disk->image_id, sandbox->id, err) < 0)
+		return -1;
+	*disk = (struct zl_image_disk){0};
+	return 0;
+}
+
+static int rootfs_remove(struct zl_container *container, struct zl_error *err)
+{
+	struct zl_sandbox *sandbox = container->sandbox;
+	zl_auto(gate) struct zl_gate *inside = NULL;
+	size_t slot;
+
+	if (container->image_vdev[0] == '\0')
+		return 0;
+	if (zl_gate_enter(&sandbox->disk_gate, true, NULL, err) < 0)
+		return -1;
+	inside = &sandbox->disk_gate;
+	slot = find_slot(sandbox, container->image_id);
+	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users == 1 &&
+		detach_image(sandbox, &sandbox->disks[slot], err) < 0)
+		return zl_error_wrap(err, "detach image %s", container->image_id);
+	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users > 1)
+		sandbox->disks[slot].users--;
+	container->image_vdev[0] = '\0';
+	return 0;
+}
+
+// After a restart: the image is on this device already.
+static int rootfs_recover(struct zl_container *container, const char *vdev, struct zl_error *err)
+{
+	struct zl_sandbox *sandbox = container->sandbox;
+	char path[DEVICE_PATH_SIZE];
+	char name[8];
+
+	for (size_t slot = 0; slot < ZL_IMAGE_DISKS; slot++) {
+		struct zl_image_disk *disk = &sandbox->disks[slot];
+
+		slot_vdev(slot, name);
+		if (strcmp(name, vdev) != 0)
+			continue;
+		(void)snprintf(disk->image_id, sizeof(disk->image_id), "%s", container->image_id);
+		(void)snprintf(disk->vdev, sizeof(disk->vdev), "%s", vdev);
+		disk->users++;
+		(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s", vdev);
+		return zl_store_image_device(
+			sandbox->services->store, container->image_id, sandbox->id, path, err);
+	}
+	return 0;
+}
+
+const struct zl_backend zl_backend_zone = {
+	.name = "zone",
+	.zone = true,
+	.check = check,
+	.create = create,
+	.connect = connect_zone,
+	.network = network,
+	.scratch = scratch,
+	.destroy = destroy,
+	.recover = recover,
+	.rootfs_add = rootfs_add,
+	.rootfs_remove = rootfs_remove,
+	.rootfs_recover = rootfs_recover,
+};
