@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "cri-server/container/container.h"
 #include "cri-server/oci/signal.h"
+#include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/query.h"
 #include "cri-server/sandbox/services.h"
 

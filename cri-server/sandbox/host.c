@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `host` back end: a sandbox is a supervisor process with namespaces on this machine's kernel.
+//
+// The process outlives zoneletd and listens on a socket in the sandbox's run directory. All mounts
+// it makes are in its own mount namespace, so they are gone when it is.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/spawn.h"
+#include "base/strv.h"
+#include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/services.h"
+#include "zone/channel/transport.h"
+
+static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
+{
+	const Runtime__V1__LinuxSandboxSecurityContext *context =
+		config->linux != NULL ? config->linux->security_context : NULL;
+
+	if (context != NULL && context->namespace_options != NULL &&
+		context->namespace_options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+			"pod %s/%s wants the node's network namespace, which the host handler does "
+			"not give yet",
+			config->metadata->namespace_, config->metadata->name);
+	return 0;
+}
+
+static const char *socket_path(struct zl_sandbox *sandbox, struct zl_arena *arena)
+{
+	return zl_arena_printf(arena, "%s/supervisor.sock", sandbox->run_dir);
+}
+
+static const char *scratch_path(struct zl_sandbox *sandbox, struct zl_arena *arena)
+{
+	return zl_arena_printf(
+		arena, "%s/scratch/%s", sandbox->services->config->root_dir, sandbox->id);
+}
+
+// Field 22 of /proc/PID/stat (proc_pid_stat(5)): what tells a process from another with its pid.
+// 0 when there is no such process.
+static int64_t process_started(int64_t pid)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+	char path[64];
+	const char *at;
+	long long started = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+	if (pid <= 0 || zl_file_read(path, 4096, &text, NULL) < 0)
+		return 0;
+	at = strrchr(zl_buffer_string(&text), ')');
+	for (int field = 2; at != NULL && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (at != NULL)
+		started = strtoll(at + 1, NULL, 10);
+	return started;
+}
+
+// The log of the supervisor itself, for people: beside its socket.
+static int open_log(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	const char *path = zl_arena_printf(&arena, "%s/supervisor.log", sandbox->run_dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return zl_error_errno(err, errno, "open %s", path);
+	return fd;
+}
+
+// The socket listens before the program runs, so that connecting never has to wait for it.
+static int spawn_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	const char *program = sandbox->services->config->host.supervisor;
+	const char *argv[] = {
+		program, "--host", "--listen-fd", "3", "--netns", sandbox->netns, NULL};
+	zl_auto(fd) int log = open_log(sandbox, err);
+	zl_auto(fd) int listener = zl_socket_listen(socket_path(sandbox, &arena), err);
+	struct zl_spawn spawn = ZL_SPAWN_INIT;
+	struct zl_process process = ZL_PROCESS_INIT;
+
+	if (log < 0 || listener < 0)
+		return -1;
+	spawn.extra_fds = &listener;
+	spawn.extra_count = 1;
+	spawn.program = program;
+	spawn.argv = argv;
+	spawn.stdout_fd = log;
+	spawn.stderr_fd = log;
+	if (zl_spawn_start(&spawn, &process, err) < 0)
+		return -1;
+	zl_close(process.pidfd);
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->pid = process.pid;
+	sandbox->pid_started = process_started(process.pid);
+	pthread_mutex_unlock(&sandbox->lock);
+	zl_timeline_mark(sandbox, "supervisor");
+	return 0;
+}
+
+static int create(struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+
+	(void)cancel;
+	sandbox->destroyed = false;
+	if (zl_dir_make(scratch_path(sandbox, &arena), 0700, err) < 0)
+		return -1;
+	return spawn_supervisor(sandbox, err);
+}
+
+static struct zl_transport *connect_supervisor(
+	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+
+	(void)cancel;
+	return zl_socket_connect(socket_path(sandbox, &arena), err);
+}
+
+// CNI has set the pod's namespace up; the supervisor has joined it.
+static int network(struct zl_sandbox *sandbox, const struct zl_cni_result *network_result,
+	struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
+{
+	(void)sandbox;
+	(void)network_result;
+	(void)config;
+	(void)arena;
+	(void)err;
+	return 0;
+}
+
+static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
+{
+	config->scratch_path = scratch_path(sandbox, &sandbox->arena);
+}
+
+// Kills the supervisor with all that it runs (its containers are in its process tree and die with
+// their namespaces' first process) and waits for its end. Gone already is success.
+static int kill_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_auto(fd) int pidfd = -1;
+	siginfo_t info;
+
+	if (sandbox->pid <= 0 || process_started(sandbox->pid) != sandbox->pid_started)
+		return 0;
+	pidfd = pidfd_open((pid_t)sandbox->pid, 0);
+	if (pidfd < 0)
+		return errno == ESRCH ? 0 : zl_error_errno(err, errno, "find the supervisor");
+	(void)pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+	if (zl_cancel_poll(NULL, pidfd, POLLIN, 3000, NULL) < 0)
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	if (zl_cancel_poll(NULL, pidfd, POLLIN, 3000, err) < 0)
+		return zl_error_wrap(err, "supervisor %lld does not die", (long long)sandbox->pid);
+	(void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+	return 0;
+}
+
+static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+
+	if (sandbox->destroyed)
+		return 0;
+	if (kill_supervisor(sandbox, err) < 0 || zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
+		return -1;
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->pid = 0;
+	pthread_mutex_unlock(&sandbox->lock);
+	sandbox->destroyed = true;
+	return 0;
+}
+
+static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	if (sandbox->pid > 0 && process_started(sandbox->pid) == sandbox->pid_started)
+		return 0;
+	return zl_error_set(err, ZL_NOT_FOUND,
+		"its supervisor is gone (killed, or the node was restarted)");
+}
+
+// ---- images: their files are mounted as they are
+
+static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
+	struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(strv) char **files = zl_store_image_files(
+		container->sandbox->services->store, container->image_id, err);
+	size_t count = zl_strv_length(files);
+	const char **copy;
+
+	(void)cancel;
+	if (files == NULL)
+		return -1;
+	copy = zl_arena_array(arena, count + 1, sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		copy[i] = zl_arena_strdup(arena, files[i]);
+	ret->image_files = copy;
+	return 0;
+}
+
+static int rootfs_remove(struct zl_container *container, struct zl_error *err)
+{
+	(void)container;
+	(void)err;
+	return 0;
+}
+
+static int rootfs_recover(struct zl_container *container, const char *vdev, struct zl_error *err)
+{
+	(void)container;
+	(void)vdev;
+	(void)err;
+	return 0;
+}
+
+const struct zl_backend zl_backend_host = {
+	.name = "host",
+	.zone = false,
+	.check = check,
+	.create = create,
+	.connect = connect_supervisor,
+	.network = network,
+	.scratch = scratch,
+	.destroy = destroy,
+	.recover = recover,
+	.rootfs_add = rootfs_add,
+	.rootfs_remove = rootfs_remove,
+	.rootfs_recover = rootfs_recover,
+};
