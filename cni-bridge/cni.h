@@ -21,10 +21,10 @@
 struct zl_cni;
 
 struct zl_cni_options {
-	const char *conf_dir;       // "/etc/cni/net.d"
+	const char *conf_dir;	     // "/etc/cni/net.d"
 	const char *const *bin_dirs; // NULL-terminated: "/opt/cni/bin", "/usr/lib/cni"
-	const char *cache_dir;      // results kept for DEL after a restart: "/var/lib/zonelet/cni"
-	int timeout_ms;             // one plugin's run; past it its process group is killed
+	const char *cache_dir;	     // results kept for DEL after a restart: "/var/lib/zonelet/cni"
+	int timeout_ms;		     // one plugin's run; past it its process group is killed
 };
 
 struct zl_cni_port {
@@ -36,26 +36,33 @@ struct zl_cni_port {
 
 struct zl_cni_pod {
 	const char *sandbox_id; // CNI_CONTAINERID
-	const char *name;       // K8S_POD_NAME
+	const char *name;	// K8S_POD_NAME
 	const char *namespace_; // K8S_POD_NAMESPACE
-	const char *uid;        // K8S_POD_UID
-	const char *netns;      // path of the network namespace; DEL works without it (NULL)
-	const struct zl_cni_port *ports;
+	const char *uid;	// K8S_POD_UID
+	const char *netns;	// path of the network namespace; DEL works without it (NULL)
+	const struct zl_cni_port *ports; // those with host_port 0 are left out
 	size_t port_count;
+	// Given to plugins that declare the capability "dns"; all may be NULL, NULL-terminated.
+	char *const *nameservers;
+	char *const *searches;
+	char *const *dns_options;
+	// Given to plugins that declare "bandwidth", in bits a second; 0 is no limit.
+	int64_t ingress_bits;
+	int64_t egress_bits;
 };
 
 struct zl_cni_address {
-	char cidr[64];    // "10.88.0.5/16"
+	char cidr[64];	  // "10.88.0.5/16"
 	char gateway[48]; // "" if none
 };
 struct zl_cni_route {
-	char destination[64];
-	char gateway[48]; // "" : the interface's gateway, or on link
+	char destination[64]; // "0.0.0.0/0"
+	char gateway[48]; // "": on link. A route that CNI left without one has its family's by now
 };
 struct zl_cni_interface {
-	char name[16];   // in the pod: "eth0"
+	char name[16]; // in the pod: "eth0"
 	char mac[18];
-	uint32_t mtu;    // 0: unknown
+	uint32_t mtu; // as the kernel has it after the ADD
 	struct zl_cni_address *addresses;
 	size_t address_count;
 	struct zl_cni_route *routes;
@@ -78,11 +85,17 @@ void zl_cni_close(struct zl_cni *cni);
 // not found in DIRS, the plugin's STATUS answer) and what to do. Cheap: kept up to date by a watch.
 int zl_cni_status(struct zl_cni *cni, struct zl_error *err);
 
-// Brings lo up, runs ADD through the chain. On failure runs DEL through it (so nothing stays).
+// Brings lo up, runs ADD through the chain. On failure runs DEL through it (so nothing stays), even
+// if it was `cancel` that ended the ADD. Idempotent: a pod that has been added in the same
+// namespace gets its cached result; what a crash left of an ADD is deleted before the new one. The
+// interface is "eth0". An error names the pod and the plugin, and carries the plugin's code,
+// message and details.
 int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
 	struct zl_cni_result *ret, struct zl_error *err);
 // Runs DEL with the cached configuration and result of the ADD, even if the conflist is gone by
-// now. Idempotent; the cache entry goes only when DEL succeeded.
+// now. Of `pod`, sandbox_id, name and namespace_ (for errors) and netns are used: ports and the
+// rest are those of the ADD. Idempotent: 0 for a pod that was never added; the cache entry goes
+// only when DEL succeeded.
 int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
 	struct zl_error *err);
 // The cached result of an earlier ADD; NOT_FOUND if there is none.
@@ -98,9 +111,13 @@ int zl_netns_remove(const char *path, struct zl_error *err); // absent is fine
 // ---- splice (splice.c)
 
 // Moves the back end's interface `vif` (in the daemon's own namespace) into the namespace at
-// `netns`, sets it up, and redirects everything between it and `ifname` there in both directions
-// (clsact, matchall, mirred egress redirect), by netlink, in one go. The pod's addresses are taken
-// off `ifname`, since the zone has them; its MAC stays and is to be the zone's. Idempotent.
+// `netns`, gives it the MTU of `ifname` there, sets it up, and redirects everything between the two
+// in both directions (clsact and mirred egress redirect), by netlink. Idempotent.
+//
+// From then on nothing that arrives at `ifname` reaches the kernel of that namespace, neither ARP
+// nor ND nor TCP: the zone has the MAC and the addresses of `ifname` and answers for itself. The
+// addresses stay on `ifname` all the same, since plugins look for them there at DEL (bridge finds
+// by them the masquerading rules that it has to take back).
 int zl_splice_add(const char *netns, const char *ifname, const char *vif, struct zl_error *err);
 
 #endif
