@@ -15,13 +15,13 @@
 #include "base/error.h"
 
 struct zl_buffer {
-	uint8_t *data;   // NULL while nothing was ever appended
-	size_t length;   // bytes in use
+	uint8_t *data;	 // NULL while nothing was ever appended
+	size_t length;	 // bytes in use
 	size_t capacity; // bytes allocated
-	size_t limit;    // largest length allowed; 0 is no limit
+	size_t limit;	 // largest length allowed; 0 is no limit
 };
 
-#define ZL_BUFFER_INIT          {.data = NULL}
+#define ZL_BUFFER_INIT		 {.data = NULL}
 #define ZL_BUFFER_LIMIT(maximum) {.limit = (maximum)}
 
 // Frees the bytes and makes it empty; the limit stays.

@@ -72,11 +72,10 @@ int zl_cancel_remaining_ms(const struct zl_cancel *cancel)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-int zl_cancel_poll(const struct zl_cancel *cancel, int fd, short events, int timeout_ms,
-	struct zl_error *err)
+int zl_cancel_poll(
+	const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err)
 {
-	int64_t end = timeout_ms < 0 ? INT64_MAX
-				     : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
+	int64_t end = timeout_ms < 0 ? INT64_MAX : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
 
 	for (;;) {
 		struct pollfd fds[1 + MAX_DEPTH] = {{.fd = fd, .events = events}};

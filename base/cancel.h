@@ -17,9 +17,9 @@
 #include "base/error.h"
 
 struct zl_cancel {
-	int fd;                         // eventfd, readable once fired; -1 before init
-	int64_t deadline_ns;            // on zl_clock_monotonic; INT64_MAX is none
-	atomic_bool fired;              // zl_cancel_fire was called
+	int fd;				// eventfd, readable once fired; -1 before init
+	int64_t deadline_ns;		// on zl_clock_monotonic; INT64_MAX is none
+	atomic_bool fired;		// zl_cancel_fire was called
 	const struct zl_cancel *parent; // fires this one too; NULL if none
 };
 
@@ -40,8 +40,8 @@ int zl_cancel_check(const struct zl_cancel *cancel, struct zl_error *err);
 // Waits until `fd` has one of `events` (poll(2)), and returns what poll said of it (> 0). -1 with
 // CANCELLED or DEADLINE_EXCEEDED when the token or timeout_ms (-1: none) comes first. fd -1 waits
 // for the token alone.
-int zl_cancel_poll(const struct zl_cancel *cancel, int fd, short events, int timeout_ms,
-	struct zl_error *err);
+int zl_cancel_poll(
+	const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err);
 
 // Milliseconds until the deadline, rounded up, 0 when past, -1 when there is none.
 int zl_cancel_remaining_ms(const struct zl_cancel *cancel);

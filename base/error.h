@@ -40,7 +40,7 @@ enum zl_code {
 
 struct zl_error {
 	enum zl_code code;  // ZL_OK while nothing has failed
-	int errnum;         // errno behind the failure, 0 if there is none
+	int errnum;	    // errno behind the failure, 0 if there is none
 	char message[1024]; // one line of UTF-8, always terminated; cut, never overrun
 };
 

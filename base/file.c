@@ -102,7 +102,8 @@ int zl_dir_make(const char *path, mode_t mode, struct zl_error *err)
 	size_t length = strlen(path);
 
 	if (length == 0 || length >= sizeof(partial))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "make directory: bad path '%s'", path);
+		return zl_error_set(
+			err, ZL_INVALID_ARGUMENT, "make directory: bad path '%s'", path);
 	memcpy(partial, path, length + 1);
 	for (char *slash = partial + 1; *slash != '\0'; slash++) {
 		if (*slash != '/')
@@ -132,8 +133,8 @@ static int remove_entry(int dir_fd, const char *name, dev_t device, struct zl_er
 	if (fd < 0 || fstat(fd, &status) < 0)
 		return zl_error_errno(err, errno, "open directory %s", name);
 	if (status.st_dev != device)
-		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"%s is a mount point; unmount it first", name);
+		return zl_error_set(
+			err, ZL_FAILED_PRECONDITION, "%s is a mount point; unmount it first", name);
 	if (remove_content(fd, device, err) < 0)
 		return zl_error_wrap(err, "%s", name);
 	if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)

@@ -24,8 +24,8 @@ const char *zl_json_string(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-const char *zl_json_need_string(const json_t *object, const char *what, const char *key,
-	struct zl_error *err)
+const char *zl_json_need_string(
+	const json_t *object, const char *what, const char *key, struct zl_error *err)
 {
 	const char *text = zl_json_string(object, key);
 

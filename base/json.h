@@ -24,8 +24,8 @@ json_t *zl_json_parse(
 // The string member `key`, owned by the object; NULL when absent or of another type (with an error
 // only from zl_json_need_string).
 const char *zl_json_string(const json_t *object, const char *key);
-const char *zl_json_need_string(const json_t *object, const char *what, const char *key,
-	struct zl_error *err);
+const char *zl_json_need_string(
+	const json_t *object, const char *what, const char *key, struct zl_error *err);
 
 // Appends compact JSON to `out`.
 int zl_json_print(const json_t *json, struct zl_buffer *out, struct zl_error *err);

@@ -10,7 +10,8 @@
 // Records go to one sink. The default writes logfmt lines to stderr
 // (`level=info pod=… msg="…"`); zl_log_set_sink replaces it (the journal, a test).
 //
-// Thread rule: all functions may be called from any thread; set sink and level before threads start.
+// Thread rule: all functions may be called from any thread; set sink and level before threads
+// start.
 #ifndef ZL_BASE_LOG_H
 #define ZL_BASE_LOG_H
 
@@ -32,7 +33,7 @@ void zl_log_pop(struct zl_log_scope *scope);
 ZL_AUTO_DEFINE_VALUE(log_scope, struct zl_log_scope, zl_log_pop);
 
 #define ZL_LOG_SCOPE_NAME2(line) zl_log_scope_##line
-#define ZL_LOG_SCOPE_NAME(line)  ZL_LOG_SCOPE_NAME2(line)
+#define ZL_LOG_SCOPE_NAME(line)	 ZL_LOG_SCOPE_NAME2(line)
 // Until the end of the block, every record of this thread carries key=value.
 #define ZL_LOG_SCOPE(key, value)                                                                   \
 	zl_auto(log_scope) struct zl_log_scope ZL_LOG_SCOPE_NAME(__LINE__) = {0};                  \

@@ -50,8 +50,8 @@ static int prepare_attributes(posix_spawnattr_t *attributes)
 	posix_spawnattr_setsigmask(attributes, &none);
 	posix_spawnattr_setsigdefault(attributes, &all);
 	posix_spawnattr_setpgroup(attributes, 0);
-	return posix_spawnattr_setflags(attributes,
-		POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	return posix_spawnattr_setflags(
+		attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 }
 
 static int fill_actions(
@@ -251,8 +251,7 @@ int zl_spawn_run(const struct zl_spawn *spawn, const void *input, size_t input_l
 	struct zl_buffer *out, struct zl_buffer *diagnostics, const struct zl_cancel *cancel,
 	int timeout_ms, int *ret_status, struct zl_error *err)
 {
-	int64_t end = timeout_ms < 0 ? INT64_MAX
-				     : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
+	int64_t end = timeout_ms < 0 ? INT64_MAX : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
 	struct zl_cancel limit = {.fd = -1, .deadline_ns = end, .parent = cancel};
 	zl_auto(process) struct zl_process process = ZL_PROCESS_INIT;
 	struct exchange x = {-1, -1, -1, input, input_length};

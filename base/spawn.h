@@ -15,13 +15,13 @@
 #include "base/error.h"
 
 struct zl_spawn {
-	const char *program;     // absolute path, or a name looked up in PATH
+	const char *program;	 // absolute path, or a name looked up in PATH
 	const char *const *argv; // NULL-terminated, argv[0] included
-	const char *const *env;  // NULL-terminated; NULL: the daemon's own environment
-	int stdin_fd;            // -1: /dev/null
-	int stdout_fd;           // -1: /dev/null
-	int stderr_fd;           // -1: the daemon's stderr
-	const int *extra_fds;    // passed as descriptors 3, 4, … ; may be NULL
+	const char *const *env;	 // NULL-terminated; NULL: the daemon's own environment
+	int stdin_fd;		 // -1: /dev/null
+	int stdout_fd;		 // -1: /dev/null
+	int stderr_fd;		 // -1: the daemon's stderr
+	const int *extra_fds;	 // passed as descriptors 3, 4, … ; may be NULL
 	size_t extra_count;
 };
 

@@ -16,10 +16,10 @@ static int need_reference(const char *rpc, const Runtime__V1__ImageSpec *spec, s
 	return zl_error_set(err, ZL_INVALID_ARGUMENT, "%s: the request names no image", rpc);
 }
 
-static char **copy_list(struct zl_arena *arena, char *const *strv, size_t *ret_count)
+static const char **copy_list(struct zl_arena *arena, char *const *strv, size_t *ret_count)
 {
 	size_t count = zl_strv_length(strv);
-	char **copy = zl_arena_array(arena, count, sizeof(char *));
+	const char **copy = zl_arena_array(arena, count, sizeof(*copy));
 
 	for (size_t i = 0; i < count; i++)
 		copy[i] = zl_arena_strdup(arena, strv[i]);

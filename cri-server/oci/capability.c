@@ -87,7 +87,7 @@ static uint64_t parse_name(const char *name)
 	return 0;
 }
 
-static int parse_all(char **list, size_t count, uint64_t *ret, struct zl_error *err)
+static int parse_all(const char *const *list, size_t count, uint64_t *ret, struct zl_error *err)
 {
 	*ret = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -101,7 +101,7 @@ static int parse_all(char **list, size_t count, uint64_t *ret, struct zl_error *
 	return 0;
 }
 
-static bool names_all(char **list, size_t count)
+static bool names_all(const char *const *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (parse_name(list[i]) == ALL_CAPABILITIES)

@@ -27,7 +27,7 @@ static const Runtime__V1__LinuxContainerSecurityContext *context_of(
 
 // ---- process
 
-static json_t *string_list(char *const *strings, size_t count)
+static json_t *string_list(const char *const *strings, size_t count)
 {
 	json_t *list = json_array();
 
@@ -383,7 +383,7 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 
 // ---- exec
 
-char *zl_oci_exec_process(const char *spec, char *const *argv, size_t argc, bool terminal,
+char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
 	const char *user_json, struct zl_error *err)
 {
 	zl_auto(json) json_t *whole =

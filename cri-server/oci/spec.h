@@ -39,7 +39,7 @@ char *zl_oci_spec(const struct zl_oci_input *input, struct zl_error *err);
 // The `process` object for an exec in a container with this spec: its user, environment,
 // capabilities and directory, with these arguments. user_json replaces process.user where it is
 // not NULL (what the supervisor resolved).
-char *zl_oci_exec_process(const char *spec, char *const *argv, size_t argc, bool terminal,
+char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
 	const char *user_json, struct zl_error *err);
 
 // "user:group" text for the supervisor to resolve, from the security context, else the image.

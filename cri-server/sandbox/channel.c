@@ -68,8 +68,7 @@ static void on_closed(void *user, const struct zl_error *why)
 	zl_exec_fail_all(sandbox, why);
 	pthread_mutex_lock(&sandbox->lock);
 	if (sandbox->message[0] == '\0')
-		(void)snprintf(
-			sandbox->message, sizeof(sandbox->message), "%.500s", why->message);
+		(void)snprintf(sandbox->message, sizeof(sandbox->message), "%.500s", why->message);
 	pthread_mutex_unlock(&sandbox->lock);
 	zl_tasks_post(sandbox->services->tasks, died_task, zl_sandbox_ref(sandbox));
 }

@@ -173,7 +173,8 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 
 	if (sandbox->destroyed)
 		return 0;
-	if (kill_supervisor(sandbox, err) < 0 || zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
+	if (kill_supervisor(sandbox, err) < 0 ||
+		zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
 	sandbox->pid = 0;
@@ -186,8 +187,8 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	if (sandbox->pid > 0 && process_started(sandbox->pid) == sandbox->pid_started)
 		return 0;
-	return zl_error_set(err, ZL_NOT_FOUND,
-		"its supervisor is gone (killed, or the node was restarted)");
+	return zl_error_set(
+		err, ZL_NOT_FOUND, "its supervisor is gone (killed, or the node was restarted)");
 }
 
 // ---- images: their files are mounted as they are
@@ -195,8 +196,8 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
 	struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
 {
-	zl_auto(strv) char **files = zl_store_image_files(
-		container->sandbox->services->store, container->image_id, err);
+	zl_auto(strv) char **files =
+		zl_store_image_files(container->sandbox->services->store, container->image_id, err);
 	size_t count = zl_strv_length(files);
 	const char **copy;
 

@@ -163,7 +163,8 @@ static const char *node_resolv_conf(struct zl_arena *arena, struct zl_error *err
 	return zl_arena_strdup(arena, zl_buffer_string(&text));
 }
 
-static void add_words(struct zl_buffer *text, const char *keyword, char **words, size_t count)
+static void add_words(
+	struct zl_buffer *text, const char *keyword, const char *const *words, size_t count)
 {
 	if (count == 0)
 		return;
