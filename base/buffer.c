@@ -42,7 +42,7 @@ void *zl_buffer_reserve(struct zl_buffer *buffer, size_t more, struct zl_error *
 	}
 	if (buffer->limit > 0 && need > buffer->limit) {
 		zl_error_set(err, ZL_RESOURCE_EXHAUSTED, "more than the %zu bytes allowed",
-			buffer->limit);
+		        buffer->limit);
 		return NULL;
 	}
 	if (need + 1 > buffer->capacity && grow(buffer, need + 1, err) < 0)
@@ -52,7 +52,7 @@ void *zl_buffer_reserve(struct zl_buffer *buffer, size_t more, struct zl_error *
 }
 
 int zl_buffer_append(
-	struct zl_buffer *buffer, const void *bytes, size_t length, struct zl_error *err)
+        struct zl_buffer *buffer, const void *bytes, size_t length, struct zl_error *err)
 {
 	uint8_t *to = zl_buffer_reserve(buffer, length, err);
 

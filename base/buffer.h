@@ -15,13 +15,13 @@
 #include "base/error.h"
 
 struct zl_buffer {
-	uint8_t *data;	 // NULL while nothing was ever appended
-	size_t length;	 // bytes in use
+	uint8_t *data;   // NULL while nothing was ever appended
+	size_t length;   // bytes in use
 	size_t capacity; // bytes allocated
-	size_t limit;	 // largest length allowed; 0 is no limit
+	size_t limit;    // largest length allowed; 0 is no limit
 };
 
-#define ZL_BUFFER_INIT		 {.data = NULL}
+#define ZL_BUFFER_INIT           {.data = NULL}
 #define ZL_BUFFER_LIMIT(maximum) {.limit = (maximum)}
 
 // Frees the bytes and makes it empty; the limit stays.
@@ -33,10 +33,10 @@ ZL_AUTO_DEFINE_VALUE(buffer, struct zl_buffer, zl_buffer_release);
 void *zl_buffer_reserve(struct zl_buffer *buffer, size_t more, struct zl_error *err);
 
 int zl_buffer_append(
-	struct zl_buffer *buffer, const void *bytes, size_t length, struct zl_error *err);
+        struct zl_buffer *buffer, const void *bytes, size_t length, struct zl_error *err);
 int zl_buffer_append_string(struct zl_buffer *buffer, const char *text, struct zl_error *err);
 int zl_buffer_printf(struct zl_buffer *buffer, struct zl_error *err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 // Removes `count` bytes at the front (all, if there are fewer).
 void zl_buffer_consume(struct zl_buffer *buffer, size_t count);

@@ -10,7 +10,7 @@
 enum { MAX_DEPTH = 4 };
 
 int zl_cancel_init(struct zl_cancel *cancel, int64_t deadline_ns, const struct zl_cancel *parent,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (cancel->fd < 0)
@@ -51,7 +51,7 @@ int zl_cancel_check(const struct zl_cancel *cancel, struct zl_error *err)
 	for (const struct zl_cancel *c = cancel; c != NULL; c = c->parent) {
 		if (atomic_load(&c->fired))
 			return zl_error_set(err, ZL_CANCELLED,
-				"the request was cancelled by its client or by a shutdown");
+			        "the request was cancelled by its client or by a shutdown");
 	}
 	if (zl_cancel_remaining_ms(cancel) == 0)
 		return zl_error_set(err, ZL_DEADLINE_EXCEEDED, "the deadline passed");
@@ -73,7 +73,7 @@ int zl_cancel_remaining_ms(const struct zl_cancel *cancel)
 }
 
 int zl_cancel_poll(
-	const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err)
+        const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err)
 {
 	int64_t end = timeout_ms < 0 ? INT64_MAX : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
 
@@ -84,7 +84,7 @@ int zl_cancel_poll(
 		int ready;
 
 		for (const struct zl_cancel *c = cancel; c != NULL && count <= MAX_DEPTH;
-			c = c->parent)
+		        c = c->parent)
 			fds[count++] = (struct pollfd){.fd = c->fd, .events = POLLIN};
 		ready = poll(fds, count, zl_cancel_remaining_ms(&limit));
 		if (ready < 0 && errno != EINTR)

@@ -17,9 +17,9 @@
 #include "base/error.h"
 
 struct zl_cancel {
-	int fd;				// eventfd, readable once fired; -1 before init
-	int64_t deadline_ns;		// on zl_clock_monotonic; INT64_MAX is none
-	atomic_bool fired;		// zl_cancel_fire was called
+	int fd;                         // eventfd, readable once fired; -1 before init
+	int64_t deadline_ns;            // on zl_clock_monotonic; INT64_MAX is none
+	atomic_bool fired;              // zl_cancel_fire was called
 	const struct zl_cancel *parent; // fires this one too; NULL if none
 };
 
@@ -28,7 +28,7 @@ struct zl_cancel {
 // deadline_ns is on the monotonic clock, INT64_MAX for none. parent may be NULL; it must outlive
 // the token, and its deadline counts as well.
 int zl_cancel_init(struct zl_cancel *cancel, int64_t deadline_ns, const struct zl_cancel *parent,
-	struct zl_error *err);
+        struct zl_error *err);
 void zl_cancel_release(struct zl_cancel *cancel);
 ZL_AUTO_DEFINE_VALUE(cancel, struct zl_cancel, zl_cancel_release);
 
@@ -41,7 +41,7 @@ int zl_cancel_check(const struct zl_cancel *cancel, struct zl_error *err);
 // CANCELLED or DEADLINE_EXCEEDED when the token or timeout_ms (-1: none) comes first. fd -1 waits
 // for the token alone.
 int zl_cancel_poll(
-	const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err);
+        const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err);
 
 // Milliseconds until the deadline, rounded up, 0 when past, -1 when there is none.
 int zl_cancel_remaining_ms(const struct zl_cancel *cancel);

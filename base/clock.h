@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define ZL_NS_PER_SECOND INT64_C(1000000000)
-#define ZL_NS_PER_MS	 INT64_C(1000000)
+#define ZL_NS_PER_MS     INT64_C(1000000)
 
 static inline int64_t zl_clock_read(clockid_t clock)
 {

@@ -6,40 +6,40 @@
 #include <string.h>
 
 static const char *const code_names[] = {
-	[ZL_OK] = "OK",
-	[ZL_CANCELLED] = "CANCELLED",
-	[ZL_UNKNOWN] = "UNKNOWN",
-	[ZL_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
-	[ZL_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
-	[ZL_NOT_FOUND] = "NOT_FOUND",
-	[ZL_ALREADY_EXISTS] = "ALREADY_EXISTS",
-	[ZL_PERMISSION_DENIED] = "PERMISSION_DENIED",
-	[ZL_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
-	[ZL_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
-	[ZL_ABORTED] = "ABORTED",
-	[ZL_OUT_OF_RANGE] = "OUT_OF_RANGE",
-	[ZL_UNIMPLEMENTED] = "UNIMPLEMENTED",
-	[ZL_INTERNAL] = "INTERNAL",
-	[ZL_UNAVAILABLE] = "UNAVAILABLE",
-	[ZL_DATA_LOSS] = "DATA_LOSS",
-	[ZL_UNAUTHENTICATED] = "UNAUTHENTICATED",
+        [ZL_OK] = "OK",
+        [ZL_CANCELLED] = "CANCELLED",
+        [ZL_UNKNOWN] = "UNKNOWN",
+        [ZL_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [ZL_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [ZL_NOT_FOUND] = "NOT_FOUND",
+        [ZL_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [ZL_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [ZL_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [ZL_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [ZL_ABORTED] = "ABORTED",
+        [ZL_OUT_OF_RANGE] = "OUT_OF_RANGE",
+        [ZL_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [ZL_INTERNAL] = "INTERNAL",
+        [ZL_UNAVAILABLE] = "UNAVAILABLE",
+        [ZL_DATA_LOSS] = "DATA_LOSS",
+        [ZL_UNAUTHENTICATED] = "UNAUTHENTICATED",
 };
 
 static const struct {
 	int errnum;
 	enum zl_code code;
 } errno_codes[] = {
-	{ENOENT, ZL_NOT_FOUND},
-	{EACCES, ZL_PERMISSION_DENIED},
-	{EPERM, ZL_PERMISSION_DENIED},
-	{EEXIST, ZL_ALREADY_EXISTS},
-	{ENOSPC, ZL_RESOURCE_EXHAUSTED},
-	{ENOMEM, ZL_RESOURCE_EXHAUSTED},
-	{EDQUOT, ZL_RESOURCE_EXHAUSTED},
-	{EMFILE, ZL_RESOURCE_EXHAUSTED},
-	{ENFILE, ZL_RESOURCE_EXHAUSTED},
-	{ETIMEDOUT, ZL_DEADLINE_EXCEEDED},
-	{ECANCELED, ZL_CANCELLED},
+        {ENOENT, ZL_NOT_FOUND},
+        {EACCES, ZL_PERMISSION_DENIED},
+        {EPERM, ZL_PERMISSION_DENIED},
+        {EEXIST, ZL_ALREADY_EXISTS},
+        {ENOSPC, ZL_RESOURCE_EXHAUSTED},
+        {ENOMEM, ZL_RESOURCE_EXHAUSTED},
+        {EDQUOT, ZL_RESOURCE_EXHAUSTED},
+        {EMFILE, ZL_RESOURCE_EXHAUSTED},
+        {ENFILE, ZL_RESOURCE_EXHAUSTED},
+        {ETIMEDOUT, ZL_DEADLINE_EXCEEDED},
+        {ECANCELED, ZL_CANCELLED},
 };
 
 static enum zl_code code_from_errno(int errnum)
@@ -85,7 +85,7 @@ int zl_error_errno(struct zl_error *err, int errnum, const char *format, ...)
 	err->errnum = errnum;
 	used = strlen(err->message);
 	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s",
-		strerror_r(errnum, reason, sizeof(reason)));
+	        strerror_r(errnum, reason, sizeof(reason)));
 	return -1;
 }
 

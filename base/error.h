@@ -40,7 +40,7 @@ enum zl_code {
 
 struct zl_error {
 	enum zl_code code;  // ZL_OK while nothing has failed
-	int errnum;	    // errno behind the failure, 0 if there is none
+	int errnum;         // errno behind the failure, 0 if there is none
 	char message[1024]; // one line of UTF-8, always terminated; cut, never overrun
 };
 
@@ -49,20 +49,20 @@ struct zl_error {
 // Sets code and message. Always returns -1, so that `return zl_error_set(…)` reads well. A NULL
 // err is allowed: the caller does not care.
 int zl_error_set(struct zl_error *err, enum zl_code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 int zl_error_vset(struct zl_error *err, enum zl_code code, const char *format, va_list args)
-	__attribute__((format(printf, 3, 0)));
+        __attribute__((format(printf, 3, 0)));
 
 // As zl_error_set, with ": <strerror(errnum)>" appended and the code chosen from errnum where that
 // says more than INTERNAL (ENOENT: NOT_FOUND, EACCES and EPERM: PERMISSION_DENIED, EEXIST:
 // ALREADY_EXISTS, ENOSPC, ENOMEM, EDQUOT, EMFILE and ENFILE: RESOURCE_EXHAUSTED, ETIMEDOUT:
 // DEADLINE_EXCEEDED, ECANCELED: CANCELLED). Returns -1.
 int zl_error_errno(struct zl_error *err, int errnum, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 // Puts "<context>: " before the message on the way up; code and errno stay. Returns -1.
 int zl_error_wrap(struct zl_error *err, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+        __attribute__((format(printf, 2, 3)));
 
 // Out of memory: RESOURCE_EXHAUSTED. Returns -1.
 int zl_error_nomem(struct zl_error *err);

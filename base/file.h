@@ -16,7 +16,7 @@ int zl_file_read(const char *path, size_t limit, struct zl_buffer *out, struct z
 // Replaces path with these bytes so that a crash leaves the old or the new content, never a part:
 // temporary file beside it, fsync, rename, fsync of the directory.
 int zl_file_write_atomic(
-	const char *path, const void *bytes, size_t length, mode_t mode, struct zl_error *err);
+        const char *path, const void *bytes, size_t length, mode_t mode, struct zl_error *err);
 
 // Writes all bytes to fd (blocking, EINTR handled).
 int zl_file_write_all(int fd, const void *bytes, size_t length, struct zl_error *err);

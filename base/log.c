@@ -6,7 +6,7 @@
 #include <string.h>
 
 static void write_logfmt(
-	enum zl_log_level level, const char *message, const struct zl_log_scope *fields);
+        enum zl_log_level level, const char *message, const struct zl_log_scope *fields);
 
 static zl_log_sink *current_sink = write_logfmt;
 static enum zl_log_level current_level = ZL_LOG_INFO;
@@ -55,7 +55,7 @@ static void write_fields(FILE *out, const struct zl_log_scope *scope)
 }
 
 static void write_logfmt(
-	enum zl_log_level level, const char *message, const struct zl_log_scope *fields)
+        enum zl_log_level level, const char *message, const struct zl_log_scope *fields)
 {
 	char line[4096];
 	FILE *out = fmemopen(line, sizeof(line) - 1, "w");

@@ -33,7 +33,7 @@ void zl_log_pop(struct zl_log_scope *scope);
 ZL_AUTO_DEFINE_VALUE(log_scope, struct zl_log_scope, zl_log_pop);
 
 #define ZL_LOG_SCOPE_NAME2(line) zl_log_scope_##line
-#define ZL_LOG_SCOPE_NAME(line)	 ZL_LOG_SCOPE_NAME2(line)
+#define ZL_LOG_SCOPE_NAME(line)  ZL_LOG_SCOPE_NAME2(line)
 // Until the end of the block, every record of this thread carries key=value.
 #define ZL_LOG_SCOPE(key, value)                                                                   \
 	zl_auto(log_scope) struct zl_log_scope ZL_LOG_SCOPE_NAME(__LINE__) = {0};                  \
@@ -41,7 +41,7 @@ ZL_AUTO_DEFINE_VALUE(log_scope, struct zl_log_scope, zl_log_pop);
 
 // Receives each record. `fields` is the innermost scope (NULL if none).
 typedef void zl_log_sink(
-	enum zl_log_level level, const char *message, const struct zl_log_scope *fields);
+        enum zl_log_level level, const char *message, const struct zl_log_scope *fields);
 
 void zl_log_set_sink(zl_log_sink *sink);
 void zl_log_set_level(enum zl_log_level most_detailed);

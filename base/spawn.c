@@ -29,11 +29,11 @@ static int add_extra(posix_spawn_file_actions_t *actions, const struct zl_spawn 
 		int failure;
 
 		moved[i] = fcntl(spawn->extra_fds[i], F_DUPFD_CLOEXEC,
-			FIRST_EXTRA_FD + (int)spawn->extra_count);
+		        FIRST_EXTRA_FD + (int)spawn->extra_count);
 		if (moved[i] < 0)
 			return errno;
 		failure = posix_spawn_file_actions_adddup2(
-			actions, moved[i], FIRST_EXTRA_FD + (int)i);
+		        actions, moved[i], FIRST_EXTRA_FD + (int)i);
 		if (failure != 0)
 			return failure;
 	}
@@ -51,11 +51,11 @@ static int prepare_attributes(posix_spawnattr_t *attributes)
 	posix_spawnattr_setsigdefault(attributes, &all);
 	posix_spawnattr_setpgroup(attributes, 0);
 	return posix_spawnattr_setflags(
-		attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	        attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 }
 
 static int fill_actions(
-	posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, int *moved)
+        posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, int *moved)
 {
 	int failure = add_stdio(actions, spawn->stdin_fd, STDIN_FILENO, O_RDONLY);
 
@@ -87,7 +87,7 @@ int zl_spawn_start(const struct zl_spawn *spawn, struct zl_process *ret, struct 
 		failure = fill_actions(&actions, spawn, moved);
 	if (failure == 0)
 		failure = pidfd_spawnp(&pidfd, spawn->program, &actions, &attributes,
-			(char *const *)spawn->argv, env);
+		        (char *const *)spawn->argv, env);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	for (size_t i = 0; i < spawn->extra_count; i++)
@@ -109,7 +109,7 @@ static int reap(struct zl_process *process, int *ret_status)
 	}
 	if (ret_status != NULL)
 		*ret_status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
-							 : W_EXITCODE(0, info.si_status);
+		                                         : W_EXITCODE(0, info.si_status);
 	process->pidfd = zl_close(process->pidfd);
 	process->pid = 0;
 	return 0;
@@ -127,7 +127,7 @@ void zl_process_end(struct zl_process *process)
 }
 
 int zl_process_wait(struct zl_process *process, const struct zl_cancel *cancel, int timeout_ms,
-	int *ret_status, struct zl_error *err)
+        int *ret_status, struct zl_error *err)
 {
 	if (zl_cancel_poll(cancel, process->pidfd, POLLIN, timeout_ms, err) < 0) {
 		zl_process_end(process);
@@ -190,15 +190,15 @@ static int pull_output(int *fd, struct zl_buffer *to, bool strict, struct zl_err
 }
 
 static int exchange_all(struct exchange *x, struct zl_buffer *out, struct zl_buffer *diagnostics,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	while (x->input >= 0 || x->out >= 0 || x->diagnostics >= 0) {
 		struct pollfd fds[] = {
-			{.fd = x->out, .events = POLLIN},
-			{.fd = x->diagnostics, .events = POLLIN},
-			{.fd = x->input, .events = POLLOUT},
-			{.fd = cancel->fd, .events = POLLIN},
-			{.fd = cancel->parent != NULL ? cancel->parent->fd : -1, .events = POLLIN},
+		        {.fd = x->out, .events = POLLIN},
+		        {.fd = x->diagnostics, .events = POLLIN},
+		        {.fd = x->input, .events = POLLOUT},
+		        {.fd = cancel->fd, .events = POLLIN},
+		        {.fd = cancel->parent != NULL ? cancel->parent->fd : -1, .events = POLLIN},
 		};
 		int ready = poll(fds, ZL_ARRAY_SIZE(fds), zl_cancel_remaining_ms(cancel));
 
@@ -209,7 +209,7 @@ static int exchange_all(struct exchange *x, struct zl_buffer *out, struct zl_buf
 		if (fds[0].revents != 0 && pull_output(&x->out, out, true, err) < 0)
 			return -1;
 		if (fds[1].revents != 0 &&
-			pull_output(&x->diagnostics, diagnostics, false, err) < 0)
+		        pull_output(&x->diagnostics, diagnostics, false, err) < 0)
 			return -1;
 		if (fds[2].revents != 0)
 			push_input(x);
@@ -230,7 +230,7 @@ static int make_pipe(int *ours, int *theirs, bool we_read, struct zl_error *err)
 }
 
 static int start_with_pipes(const struct zl_spawn *spawn, struct exchange *x,
-	struct zl_process *process, struct zl_error *err)
+        struct zl_process *process, struct zl_error *err)
 {
 	zl_auto(fd) int child_in = -1;
 	zl_auto(fd) int child_out = -1;
@@ -238,8 +238,8 @@ static int start_with_pipes(const struct zl_spawn *spawn, struct exchange *x,
 	struct zl_spawn piped = *spawn;
 
 	if (make_pipe(&x->input, &child_in, false, err) < 0 ||
-		make_pipe(&x->out, &child_out, true, err) < 0 ||
-		make_pipe(&x->diagnostics, &child_err, true, err) < 0)
+	        make_pipe(&x->out, &child_out, true, err) < 0 ||
+	        make_pipe(&x->diagnostics, &child_err, true, err) < 0)
 		return -1;
 	piped.stdin_fd = child_in;
 	piped.stdout_fd = child_out;
@@ -248,8 +248,8 @@ static int start_with_pipes(const struct zl_spawn *spawn, struct exchange *x,
 }
 
 int zl_spawn_run(const struct zl_spawn *spawn, const void *input, size_t input_length,
-	struct zl_buffer *out, struct zl_buffer *diagnostics, const struct zl_cancel *cancel,
-	int timeout_ms, int *ret_status, struct zl_error *err)
+        struct zl_buffer *out, struct zl_buffer *diagnostics, const struct zl_cancel *cancel,
+        int timeout_ms, int *ret_status, struct zl_error *err)
 {
 	int64_t end = timeout_ms < 0 ? INT64_MAX : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
 	struct zl_cancel limit = {.fd = -1, .deadline_ns = end, .parent = cancel};
@@ -283,7 +283,7 @@ static const char *last_line(struct zl_buffer *text)
 }
 
 int zl_spawn_check(const char *const *argv, struct zl_buffer *out, const struct zl_cancel *cancel,
-	int timeout_ms, struct zl_error *err)
+        int timeout_ms, struct zl_error *err)
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(64 * 1024);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
@@ -297,7 +297,7 @@ int zl_spawn_check(const char *const *argv, struct zl_buffer *out, const struct 
 	if (status == 0)
 		return 0;
 	return zl_error_set(err, ZL_INTERNAL, "%s: %s: %s", argv[0],
-		zl_status_describe(status, reason, sizeof(reason)), last_line(&text));
+	        zl_status_describe(status, reason, sizeof(reason)), last_line(&text));
 }
 
 const char *zl_status_describe(int status, char *out, size_t size)
@@ -308,7 +308,7 @@ const char *zl_status_describe(int status, char *out, size_t size)
 		const char *name = sigdescr_np(WTERMSIG(status));
 
 		(void)snprintf(out, size, "killed by signal %d (%s)", WTERMSIG(status),
-			name != NULL ? name : "unknown");
+		        name != NULL ? name : "unknown");
 	}
 	return out;
 }

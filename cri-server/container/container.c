@@ -13,7 +13,7 @@
 #include "cri-server/sandbox/services.h"
 
 struct zl_container *zl_container_new(struct zl_sandbox *sandbox, const char *id,
-	const Runtime__V1__ContainerConfig *config, struct zl_error *err)
+        const Runtime__V1__ContainerConfig *config, struct zl_error *err)
 {
 	struct zl_container *container = calloc(1, sizeof(*container));
 
@@ -36,7 +36,7 @@ struct zl_container *zl_container_new(struct zl_sandbox *sandbox, const char *id
 	container->log_path = "";
 	if (config->log_path[0] != '\0' && sandbox->config->log_directory[0] != '\0')
 		container->log_path = zl_arena_printf(&container->arena, "%s/%s",
-			sandbox->config->log_directory, config->log_path);
+		        sandbox->config->log_directory, config->log_path);
 	container->created_at_ns = zl_clock_real();
 	atomic_init(&container->references, 1);
 	zl_gate_init(&container->gate);
@@ -109,7 +109,7 @@ static struct zl_container *find_by_prefix(struct zl_services *services, const c
 }
 
 struct zl_container *zl_container_find(
-	struct zl_services *services, const char *id, struct zl_error *err)
+        struct zl_services *services, const char *id, struct zl_error *err)
 {
 	struct zl_container *container;
 
@@ -145,7 +145,7 @@ static struct zl_container **list_of_sandbox(struct zl_sandbox *sandbox, size_t 
 	pthread_mutex_lock(&sandbox->lock);
 	list = calloc(HASH_CNT(hh_sandbox, sandbox->containers) + 1, sizeof(struct zl_container *));
 	for (struct zl_container *c = sandbox->containers; list != NULL && c != NULL;
-		c = c->hh_sandbox.next)
+	        c = c->hh_sandbox.next)
 		list[count++] = zl_container_ref(c);
 	pthread_mutex_unlock(&sandbox->lock);
 	*ret_count = count;
@@ -153,7 +153,7 @@ static struct zl_container **list_of_sandbox(struct zl_sandbox *sandbox, size_t 
 }
 
 struct zl_container **zl_container_list(
-	struct zl_services *services, struct zl_sandbox *sandbox, size_t *ret_count)
+        struct zl_services *services, struct zl_sandbox *sandbox, size_t *ret_count)
 {
 	struct zl_container **list;
 	size_t count = 0;
@@ -163,7 +163,7 @@ struct zl_container **zl_container_list(
 	pthread_mutex_lock(&services->lock);
 	list = calloc(HASH_COUNT(services->containers) + 1, sizeof(struct zl_container *));
 	for (struct zl_container *c = services->containers; list != NULL && c != NULL;
-		c = c->hh.next)
+	        c = c->hh.next)
 		list[count++] = zl_container_ref(c);
 	pthread_mutex_unlock(&services->lock);
 	*ret_count = count;
@@ -189,11 +189,11 @@ static const char *extra_json(struct zl_container *container, struct zl_arena *a
 	for (size_t i = 0; i < container->user.group_count; i++)
 		json_array_append_new(groups, json_integer(container->user.groups[i]));
 	extra = json_pack(
-		"{s:s, s:i}", "spec", container->spec, "stopSignal", container->stop_signal);
+	        "{s:s, s:i}", "spec", container->spec, "stopSignal", container->stop_signal);
 	if (container->has_user)
 		json_object_set_new(extra, "user",
-			json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)container->user.uid, "gid",
-				(json_int_t)container->user.gid, "additionalGids", groups));
+		        json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)container->user.uid, "gid",
+		                (json_int_t)container->user.gid, "additionalGids", groups));
 	text = json_dumps(extra, JSON_COMPACT);
 	return zl_arena_strdup(arena, text);
 }
@@ -222,7 +222,7 @@ static void fill_record(struct zl_container *container, struct zl_container_reco
 }
 
 typedef int write_record(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
 
 static int write_with(struct zl_container *container, write_record *write, struct zl_error *err)
 {
@@ -266,7 +266,7 @@ static const char *reason_for(int32_t exit_code, bool oom_killed)
 }
 
 bool zl_container_set_exited(struct zl_container *container, int32_t exit_code, bool oom_killed,
-	int64_t finished_at_ns, const char *reason, const char *message)
+        int64_t finished_at_ns, const char *reason, const char *message)
 {
 	uint64_t one = 1;
 	bool first;
@@ -275,7 +275,7 @@ bool zl_container_set_exited(struct zl_container *container, int32_t exit_code, 
 		reason = reason_for(exit_code, oom_killed);
 	pthread_mutex_lock(&container->sandbox->lock);
 	first = container->phase != ZL_CONTAINER_EXITED &&
-		container->phase != ZL_CONTAINER_REMOVING;
+	        container->phase != ZL_CONTAINER_REMOVING;
 	if (first) {
 		container->phase = ZL_CONTAINER_EXITED;
 		container->exit_code = exit_code;
@@ -283,7 +283,7 @@ bool zl_container_set_exited(struct zl_container *container, int32_t exit_code, 
 		container->pid = 0;
 		(void)snprintf(container->reason, sizeof(container->reason), "%s", reason);
 		(void)snprintf(container->message, sizeof(container->message), "%s",
-			message != NULL ? message : "");
+		        message != NULL ? message : "");
 	}
 	pthread_mutex_unlock(&container->sandbox->lock);
 	(void)!write(container->exited_fd, &one, sizeof(one));

@@ -22,7 +22,7 @@ const char *zl_container_commit_path(struct zl_container *container, struct zl_a
 
 // CRI's view of it, allocated in `arena`.
 Runtime__V1__ContainerStatus *zl_container_status(
-	struct zl_container *container, struct zl_arena *arena);
+        struct zl_container *container, struct zl_arena *arena);
 
 void zl_publish_container(struct zl_container *container, Runtime__V1__ContainerEventType type);
 

@@ -18,49 +18,49 @@ static int check_config(const Runtime__V1__CreateContainerRequest *request, stru
 
 	if (c == NULL || c->metadata == NULL || c->metadata->name[0] == '\0')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"CreateContainer: the request has no config with a name in its metadata");
+		        "CreateContainer: the request has no config with a name in its metadata");
 	if (c->image == NULL || c->image->image[0] == '\0')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container %s: its config names no image", c->metadata->name);
+		        "container %s: its config names no image", c->metadata->name);
 	if (strstr(c->log_path, "..") != NULL || c->log_path[0] == '/')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container %s: log path \"%s\" must be relative to the pod's log "
-			"directory and stay in it",
-			c->metadata->name, c->log_path);
+		        "container %s: log path \"%s\" must be relative to the pod's log "
+		        "directory and stay in it",
+		        c->metadata->name, c->log_path);
 	return 0;
 }
 
 // NOT_FOUND for an image becomes a precondition: the object asked for is the container.
 static struct zl_image *find_image(struct zl_services *services,
-	const Runtime__V1__ContainerConfig *config, struct zl_error *err)
+        const Runtime__V1__ContainerConfig *config, struct zl_error *err)
 {
 	struct zl_image *image = zl_store_image(services->store, config->image->image, err);
 
 	if (image == NULL)
 		zl_error_wrap(err, "container %s: image %s (pull it first)", config->metadata->name,
-			config->image->image);
+		        config->image->image);
 	return image;
 }
 
 static int make_spec(
-	struct zl_container *container, const struct zl_image *image, struct zl_error *err)
+        struct zl_container *container, const struct zl_image *image, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = container->sandbox;
 	const char *parent =
-		sandbox->config->linux != NULL ? sandbox->config->linux->cgroup_parent : "";
+	        sandbox->config->linux != NULL ? sandbox->config->linux->cgroup_parent : "";
 	struct zl_oci_input input = {
-		.sandbox_id = sandbox->id,
-		.container_id = container->id,
-		.pod = sandbox->config,
-		.container = container->config,
-		.image = image,
-		.hostname = sandbox->hostname,
-		.zone = sandbox->backend->zone,
+	        .sandbox_id = sandbox->id,
+	        .container_id = container->id,
+	        .pod = sandbox->config,
+	        .container = container->config,
+	        .image = image,
+	        .hostname = sandbox->hostname,
+	        .zone = sandbox->backend->zone,
 	};
 	zl_auto(free) char *spec = NULL;
 
 	input.cgroups_path = zl_arena_printf(&container->arena, "%s/%s",
-		input.zone || parent[0] == '\0' ? "/zonelet" : parent, container->id);
+	        input.zone || parent[0] == '\0' ? "/zonelet" : parent, container->id);
 	spec = zl_oci_spec(&input, err);
 	if (spec == NULL)
 		return -1;
@@ -68,34 +68,34 @@ static int make_spec(
 	container->stop_signal = zl_oci_stop_signal(container->config, image);
 	container->image_id = zl_arena_strdup(&container->arena, image->id);
 	container->image_ref = zl_arena_strdup(
-		&container->arena, image->repo_digests != NULL && image->repo_digests[0] != NULL
-					   ? image->repo_digests[0]
-					   : image->id);
+	        &container->arena, image->repo_digests != NULL && image->repo_digests[0] != NULL
+	                                   ? image->repo_digests[0]
+	                                   : image->id);
 	return 0;
 }
 
 // Who the process is to be, from the security context, for the supervisor to resolve.
 static int fill_user(struct zl_container *container, const char *user,
-	struct zl_zone_container *what, uint32_t groups[static GROUPS_MAX], struct zl_error *err)
+        struct zl_zone_container *what, uint32_t groups[static GROUPS_MAX], struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *context =
-		container->config->linux != NULL ? container->config->linux->security_context
-						 : NULL;
+	        container->config->linux != NULL ? container->config->linux->security_context
+	                                         : NULL;
 
 	what->user = user;
 	what->merge_groups = true;
 	if (context == NULL)
 		return 0;
 	what->merge_groups = context->supplemental_groups_policy ==
-			     RUNTIME__V1__SUPPLEMENTAL_GROUPS_POLICY__Merge;
+	                     RUNTIME__V1__SUPPLEMENTAL_GROUPS_POLICY__Merge;
 	what->has_group = context->run_as_group != NULL;
 	if (what->has_group)
 		what->group = (uint32_t)context->run_as_group->value;
 	if (context->n_supplemental_groups > GROUPS_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container %s: %zu supplemental groups, at most %d are possible",
-			container->config->metadata->name, context->n_supplemental_groups,
-			GROUPS_MAX);
+		        "container %s: %zu supplemental groups, at most %d are possible",
+		        container->config->metadata->name, context->n_supplemental_groups,
+		        GROUPS_MAX);
 	for (size_t i = 0; i < context->n_supplemental_groups; i++)
 		groups[i] = (uint32_t)context->supplemental_groups[i];
 	what->supplemental_groups = groups;
@@ -104,28 +104,28 @@ static int fill_user(struct zl_container *container, const char *user,
 }
 
 static int create_in_zone(struct zl_container *container, const struct zl_image *image,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	zl_auto(free) char *user = zl_oci_user(container->config, image, err);
 	struct zl_zone_client *client = zl_sandbox_client(container->sandbox, err);
 	const Runtime__V1__ContainerConfig *c = container->config;
 	struct zl_zone_container what = {
-		.id = container->id,
-		.oci_spec = container->spec,
-		.stdin_open = c->stdin,
-		.stdin_once = c->stdin_once,
-		.terminal = c->tty,
+	        .id = container->id,
+	        .oci_spec = container->spec,
+	        .stdin_open = c->stdin,
+	        .stdin_once = c->stdin_once,
+	        .terminal = c->tty,
 	};
 	uint32_t groups[GROUPS_MAX];
 
 	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0)
 		return -1;
 	if (container->sandbox->backend->rootfs_add(container, &what.rootfs, &arena, cancel, err) <
-		0)
+	        0)
 		return -1;
 	what.rootfs.readonly = c->linux != NULL && c->linux->security_context != NULL &&
-			       c->linux->security_context->readonly_rootfs;
+	                       c->linux->security_context->readonly_rootfs;
 	if (zl_zone_container_create(client, &what, &container->user, cancel, err) < 0)
 		return -1;
 	container->has_user = true;
@@ -142,8 +142,8 @@ static int finish_create(struct zl_container *container, struct zl_error *err)
 }
 
 static struct zl_container *new_container(struct zl_sandbox *sandbox,
-	const Runtime__V1__CreateContainerRequest *request, const struct zl_image *image,
-	struct zl_error *err)
+        const Runtime__V1__CreateContainerRequest *request, const struct zl_image *image,
+        struct zl_error *err)
 {
 	zl_auto(container) struct zl_container *container = NULL;
 	char id[ZL_ID_SIZE];
@@ -152,14 +152,14 @@ static struct zl_container *new_container(struct zl_sandbox *sandbox,
 		return NULL;
 	container = zl_container_new(sandbox, id, request->config, err);
 	if (container == NULL || make_spec(container, image, err) < 0 ||
-		zl_container_add_record(container, err) < 0)
+	        zl_container_add_record(container, err) < 0)
 		return NULL;
 	zl_container_index(container);
 	return zl_take(container);
 }
 
 ZL_RPC_HANDLER(zl_handle_create_container, struct zl_services, CreateContainerRequest,
-	CreateContainerResponse)
+        CreateContainerResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox = NULL;
 	zl_auto(gate) struct zl_gate *inside = NULL;
@@ -181,9 +181,9 @@ ZL_RPC_HANDLER(zl_handle_create_container, struct zl_services, CreateContainerRe
 		return -1;
 	ZL_LOG_SCOPE("container", container->id);
 	if (create_in_zone(container, image, &call->cancel, err) < 0 ||
-		finish_create(container, err) < 0) {
+	        finish_create(container, err) < 0) {
 		zl_error_wrap(err, "pod %s, container %s", zl_sandbox_pod(sandbox),
-			container->config->metadata->name);
+		        container->config->metadata->name);
 		zl_log_error("CreateContainer: %s", err->message);
 		(void)zl_container_forget(container, NULL);
 		return -1;
@@ -197,7 +197,7 @@ ZL_RPC_HANDLER(zl_handle_create_container, struct zl_services, CreateContainerRe
 const char *zl_container_commit_path(struct zl_container *container, struct zl_arena *arena)
 {
 	return zl_arena_printf(
-		arena, "%s/%s.log-commit", container->sandbox->run_dir, container->id);
+	        arena, "%s/%s.log-commit", container->sandbox->run_dir, container->id);
 }
 
 int zl_container_forget(struct zl_container *container, struct zl_error *err)
@@ -209,18 +209,18 @@ int zl_container_forget(struct zl_container *container, struct zl_error *err)
 	if (client != NULL && zl_zone_container_delete(client, container->id, NULL, err) < 0)
 		return -1;
 	if (sandbox->backend->rootfs_remove(container, err) < 0 ||
-		zl_file_remove(zl_container_commit_path(container, &arena), err) < 0 ||
-		zl_state_container_remove(sandbox->services->state, container->id, err) < 0)
+	        zl_file_remove(zl_container_commit_path(container, &arena), err) < 0 ||
+	        zl_state_container_remove(sandbox->services->state, container->id, err) < 0)
 		return -1;
 	zl_container_unindex(container);
 	return 0;
 }
 
 ZL_RPC_HANDLER(zl_handle_remove_container, struct zl_services, RemoveContainerRequest,
-	RemoveContainerResponse)
+        RemoveContainerResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, NULL);
+	        zl_container_find(service, request->container_id, NULL);
 	zl_auto(gate) struct zl_gate *in_sandbox = NULL;
 	zl_auto(gate) struct zl_gate *inside = NULL;
 
@@ -236,7 +236,7 @@ ZL_RPC_HANDLER(zl_handle_remove_container, struct zl_services, RemoveContainerRe
 	inside = &container->gate;
 	if (zl_container_forget(container, err) < 0)
 		return zl_error_wrap(err, "remove container %s of pod %s",
-			container->config->metadata->name, zl_sandbox_pod(container->sandbox));
+		        container->config->metadata->name, zl_sandbox_pod(container->sandbox));
 	zl_publish_container(container, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT);
 	return 0;
 }

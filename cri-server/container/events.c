@@ -144,7 +144,7 @@ static struct event *pop(struct zl_event_reader *reader)
 }
 
 int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct event *event;
 	int result;

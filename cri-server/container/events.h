@@ -28,6 +28,6 @@ ZL_AUTO_DEFINE(event_reader, struct zl_event_reader *, zl_events_unsubscribe);
 
 // Waits for the next event and puts its bytes into `out` (emptied first). -1 when the token fires.
 int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 
 #endif

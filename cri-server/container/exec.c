@@ -18,7 +18,7 @@ enum { EXEC_ID_SIZE = 33 };
 struct zl_exec {
 	char id[EXEC_ID_SIZE];
 	UT_hash_handle hh; // sandbox->execs
-	int done_fd;	   // eventfd, readable once it is over
+	int done_fd;       // eventfd, readable once it is over
 
 	// guarded by sandbox->lock
 	struct zl_buffer output[2]; // stdout, stderr
@@ -51,7 +51,7 @@ static void keep(struct zl_buffer *buffer, const void *bytes, size_t length)
 }
 
 size_t zl_exec_output(struct zl_sandbox *sandbox, const char *exec_id, enum zl_zone_stream stream,
-	const void *bytes, size_t length, bool eof)
+        const void *bytes, size_t length, bool eof)
 {
 	size_t index = stream == ZL_ZONE_STDOUT ? 0 : 1;
 	struct zl_exec *exec;
@@ -149,13 +149,13 @@ static char *user_json(struct zl_container *container)
 	for (size_t i = 0; i < container->user.group_count; i++)
 		json_array_append_new(groups, json_integer(container->user.groups[i]));
 	user = json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)container->user.uid, "gid",
-		(json_int_t)container->user.gid, "additionalGids", groups);
+	        (json_int_t)container->user.gid, "additionalGids", groups);
 	return json_dumps(user, JSON_COMPACT);
 }
 
 static int start(struct zl_container *container, struct zl_exec *exec,
-	const Runtime__V1__ExecSyncRequest *request, const struct zl_cancel *cancel,
-	struct zl_error *err)
+        const Runtime__V1__ExecSyncRequest *request, const struct zl_cancel *cancel,
+        struct zl_error *err)
 {
 	struct zl_zone_client *client = zl_sandbox_client(container->sandbox, err);
 	zl_auto(free) char *user = user_json(container);
@@ -165,7 +165,7 @@ static int start(struct zl_container *container, struct zl_exec *exec,
 	if (client == NULL)
 		return -1;
 	process = zl_oci_exec_process(
-		container->spec, request->cmd, request->n_cmd, false, user, err);
+	        container->spec, request->cmd, request->n_cmd, false, user, err);
 	if (process == NULL)
 		return -1;
 	what.oci_process = process;
@@ -173,7 +173,7 @@ static int start(struct zl_container *container, struct zl_exec *exec,
 }
 
 static int wait_for_end(struct zl_container *container, struct zl_exec *exec,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	if (zl_cancel_poll(cancel, exec->done_fd, POLLIN, -1, err) < 0) {
 		struct zl_zone_client *client = zl_sandbox_client(container->sandbox, NULL);
@@ -190,35 +190,35 @@ static int wait_for_end(struct zl_container *container, struct zl_exec *exec,
 }
 
 static void fill_reply(
-	struct zl_call *call, struct zl_exec *exec, Runtime__V1__ExecSyncResponse *response)
+        struct zl_call *call, struct zl_exec *exec, Runtime__V1__ExecSyncResponse *response)
 {
 	ProtobufCBinaryData *to[] = {&response->stdout, &response->stderr};
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(to); i++) {
 		to[i]->len = exec->output[i].length;
 		to[i]->data =
-			zl_arena_memdup(&call->arena, exec->output[i].data, exec->output[i].length);
+		        zl_arena_memdup(&call->arena, exec->output[i].data, exec->output[i].length);
 	}
 	response->exit_code = exec->exit_code;
 }
 
 static int check(struct zl_container *container, const Runtime__V1__ExecSyncRequest *request,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	if (request->n_cmd == 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "exec in %s: no command",
-			container->config->metadata->name);
+		        container->config->metadata->name);
 	if (zl_container_phase(container) != ZL_CONTAINER_RUNNING)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"exec in %s: the container is not running",
-			container->config->metadata->name);
+		        "exec in %s: the container is not running",
+		        container->config->metadata->name);
 	return zl_cancel_check(&container->sandbox->stopping, err);
 }
 
 ZL_RPC_HANDLER(zl_handle_exec_sync, struct zl_services, ExecSyncRequest, ExecSyncResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, err);
+	        zl_container_find(service, request->container_id, err);
 	zl_auto(gate) struct zl_gate *inside = NULL;
 	zl_auto(exec) struct zl_exec *exec = NULL;
 	struct zl_cancel limit = {.fd = -1, .deadline_ns = INT64_MAX, .parent = &call->cancel};
@@ -243,7 +243,7 @@ ZL_RPC_HANDLER(zl_handle_exec_sync, struct zl_services, ExecSyncRequest, ExecSyn
 	drop(container->sandbox, exec);
 	if (result < 0)
 		return zl_error_wrap(err, "exec of %s in container %s", request->cmd[0],
-			container->config->metadata->name);
+		        container->config->metadata->name);
 	fill_reply(call, exec, response);
 	return 0;
 }

@@ -19,7 +19,7 @@ enum { ZL_EXEC_OUTPUT_MAX = 7 * 1024 * 1024 };
 
 // Called by the channel's thread. Returns the bytes consumed.
 size_t zl_exec_output(struct zl_sandbox *sandbox, const char *exec_id, enum zl_zone_stream stream,
-	const void *bytes, size_t length, bool eof);
+        const void *bytes, size_t length, bool eof);
 void zl_exec_exited(struct zl_sandbox *sandbox, const char *exec_id, int32_t exit_code);
 
 // Ends all waits with this error: the channel is gone or the pod is being stopped. Any thread.

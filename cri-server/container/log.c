@@ -17,8 +17,8 @@ enum { RECORD_VERSION = 1 };
 
 // What the log held after one write.
 struct commit {
-	uint64_t inode;			 // of the log file the length belongs to
-	uint64_t length;		 // of the log file
+	uint64_t inode;                  // of the log file the length belongs to
+	uint64_t length;                 // of the log file
 	uint64_t offset[ZL_LOG_STREAMS]; // consumed of each stream
 };
 
@@ -91,7 +91,7 @@ static void commit_file(struct zl_container_log *log, const struct stat *status)
 // After a restart: cut what was written but not committed. A log that was rotated meanwhile is
 // another file: only its length is taken.
 static int resume_file(
-	struct zl_container_log *log, const struct stat *status, struct zl_error *err)
+        struct zl_container_log *log, const struct stat *status, struct zl_error *err)
 {
 	const struct commit *last = committed(log);
 
@@ -105,7 +105,7 @@ static int resume_file(
 }
 
 static int open_all(
-	struct zl_container_log *log, const char *commit_path, bool resume, struct zl_error *err)
+        struct zl_container_log *log, const char *commit_path, bool resume, struct zl_error *err)
 {
 	struct stat status = {0};
 
@@ -126,7 +126,7 @@ static int open_all(
 }
 
 struct zl_container_log *zl_container_log_open(
-	const char *path, const char *commit_path, bool resume, struct zl_error *err)
+        const char *path, const char *commit_path, bool resume, struct zl_error *err)
 {
 	zl_auto(container_log) struct zl_container_log *log = calloc(1, sizeof(*log));
 
@@ -160,19 +160,19 @@ void zl_container_log_close(struct zl_container_log *log)
 }
 
 static int add_line(
-	struct zl_buffer *out, const char *head, char tag, const char *text, size_t length)
+        struct zl_buffer *out, const char *head, char tag, const char *text, size_t length)
 {
 	if (zl_buffer_printf(out, NULL, "%s %c ", head, tag) < 0 ||
-		zl_buffer_append(out, text, length, NULL) < 0)
+	        zl_buffer_append(out, text, length, NULL) < 0)
 		return -1;
 	return zl_buffer_append(out, "\n", 1, NULL);
 }
 
 // How the next line of the bytes goes into the log: its length, what follows it, and its tag.
 struct cut {
-	size_t text;	// bytes of text
+	size_t text;    // bytes of text
 	size_t newline; // 1 if a newline ends it
-	char tag;	// 'F' or 'P'; 0: not yet, wait for more
+	char tag;       // 'F' or 'P'; 0: not yet, wait for more
 };
 
 static struct cut next_cut(const char *bytes, size_t length, bool eof)
@@ -192,14 +192,14 @@ static struct cut next_cut(const char *bytes, size_t length, bool eof)
 // Formats all lines that are ready into `out` and returns how many bytes they took. A part that is
 // exactly full and followed by a newline stays a part: the next line is then empty and full.
 static size_t format_lines(
-	struct zl_buffer *out, const char *stream, const char *bytes, size_t length, bool eof)
+        struct zl_buffer *out, const char *stream, const char *bytes, size_t length, bool eof)
 {
 	char time[ZL_CLOCK_RFC3339_SIZE];
 	char head[64];
 	size_t done = 0;
 
 	(void)snprintf(
-		head, sizeof(head), "%s %s", zl_clock_rfc3339(zl_clock_real(), time), stream);
+	        head, sizeof(head), "%s %s", zl_clock_rfc3339(zl_clock_real(), time), stream);
 	while (done < length) {
 		struct cut cut = next_cut(bytes + done, length - done, eof);
 
@@ -224,7 +224,7 @@ static uint64_t append_text(struct zl_container_log *log)
 }
 
 size_t zl_container_log_write(struct zl_container_log *log, enum zl_log_stream stream,
-	uint64_t offset, const void *bytes, size_t length, bool eof)
+        uint64_t offset, const void *bytes, size_t length, bool eof)
 {
 	static const char *const names[] = {"stdout", "stderr"};
 	struct commit next;
@@ -239,7 +239,7 @@ size_t zl_container_log_write(struct zl_container_log *log, enum zl_log_stream s
 		skip = length;
 	log->text.length = 0;
 	took = skip + format_lines(&log->text, names[stream], (const char *)bytes + skip,
-			      length - skip, eof);
+	                      length - skip, eof);
 	next.length = append_text(log);
 	next.offset[stream] = offset + took;
 	commit(log, &next);

@@ -33,14 +33,14 @@ struct zl_container_log;
 // to what the record says (if it still is the same file); else the record starts anew at the log's
 // end with offsets 0.
 struct zl_container_log *zl_container_log_open(
-	const char *path, const char *commit_path, bool resume, struct zl_error *err);
+        const char *path, const char *commit_path, bool resume, struct zl_error *err);
 void zl_container_log_close(struct zl_container_log *log); // NULL is fine
 ZL_AUTO_DEFINE(container_log, struct zl_container_log *, zl_container_log_close);
 
 // Takes bytes of a stream that begin at `offset`; returns how many of them are consumed. Bytes
 // below the committed offset were written before and are passed over.
 size_t zl_container_log_write(struct zl_container_log *log, enum zl_log_stream stream,
-	uint64_t offset, const void *bytes, size_t length, bool eof);
+        uint64_t offset, const void *bytes, size_t length, bool eof);
 
 // Where the stream goes on.
 uint64_t zl_container_log_offset(struct zl_container_log *log, enum zl_log_stream stream);

@@ -43,13 +43,13 @@ static Runtime__V1__ContainerUser *user_of(struct zl_container *container, struc
 {
 	Runtime__V1__ContainerUser *user = ZL_MESSAGE_NEW(arena, ContainerUser, container_user);
 	Runtime__V1__LinuxContainerUser *lin =
-		ZL_MESSAGE_NEW(arena, LinuxContainerUser, linux_container_user);
+	        ZL_MESSAGE_NEW(arena, LinuxContainerUser, linux_container_user);
 
 	lin->uid = container->user.uid;
 	lin->gid = container->user.gid;
 	lin->n_supplemental_groups = container->user.group_count;
 	lin->supplemental_groups =
-		zl_arena_array(arena, container->user.group_count, sizeof(int64_t));
+	        zl_arena_array(arena, container->user.group_count, sizeof(int64_t));
 	for (size_t i = 0; i < container->user.group_count; i++)
 		lin->supplemental_groups[i] = container->user.groups[i];
 	user->linux = lin;
@@ -57,22 +57,22 @@ static Runtime__V1__ContainerUser *user_of(struct zl_container *container, struc
 }
 
 static Runtime__V1__ContainerResources *resources_of(
-	struct zl_container *container, struct zl_arena *arena)
+        struct zl_container *container, struct zl_arena *arena)
 {
 	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
 	Runtime__V1__ContainerResources *resources =
-		ZL_MESSAGE_NEW(arena, ContainerResources, container_resources);
+	        ZL_MESSAGE_NEW(arena, ContainerResources, container_resources);
 
 	if (lin != NULL && lin->resources != NULL)
 		resources->linux = zl_message_copy(arena, &lin->resources->base);
 	else
 		resources->linux =
-			ZL_MESSAGE_NEW(arena, LinuxContainerResources, linux_container_resources);
+		        ZL_MESSAGE_NEW(arena, LinuxContainerResources, linux_container_resources);
 	return resources;
 }
 
 static void fill_changing(struct zl_container *container, Runtime__V1__ContainerStatus *status,
-	struct zl_arena *arena)
+        struct zl_arena *arena)
 {
 	pthread_mutex_lock(&container->sandbox->lock);
 	status->state = state_of(container->phase);
@@ -87,7 +87,7 @@ static void fill_changing(struct zl_container *container, Runtime__V1__Container
 }
 
 static void copy_mounts(struct zl_container *container, Runtime__V1__ContainerStatus *status,
-	struct zl_arena *arena)
+        struct zl_arena *arena)
 {
 	const Runtime__V1__ContainerConfig *c = container->config;
 
@@ -98,11 +98,11 @@ static void copy_mounts(struct zl_container *container, Runtime__V1__ContainerSt
 }
 
 Runtime__V1__ContainerStatus *zl_container_status(
-	struct zl_container *container, struct zl_arena *arena)
+        struct zl_container *container, struct zl_arena *arena)
 {
 	const Runtime__V1__ContainerConfig *c = container->config;
 	Runtime__V1__ContainerStatus *status =
-		ZL_MESSAGE_NEW(arena, ContainerStatus, container_status);
+	        ZL_MESSAGE_NEW(arena, ContainerStatus, container_status);
 
 	status->id = zl_arena_strdup(arena, container->id);
 	status->metadata = zl_message_copy(arena, &c->metadata->base);
@@ -111,11 +111,11 @@ Runtime__V1__ContainerStatus *zl_container_status(
 	status->image_ref = zl_arena_strdup(arena, container->image_ref);
 	status->image_id = zl_arena_strdup(arena, container->image_id);
 	status->labels = zl_message_map(arena,
-		&runtime__v1__container_status__labels_entry__descriptor, c->labels, c->n_labels);
+	        &runtime__v1__container_status__labels_entry__descriptor, c->labels, c->n_labels);
 	status->n_labels = c->n_labels;
 	status->annotations =
-		zl_message_map(arena, &runtime__v1__container_status__annotations_entry__descriptor,
-			c->annotations, c->n_annotations);
+	        zl_message_map(arena, &runtime__v1__container_status__annotations_entry__descriptor,
+	                c->annotations, c->n_annotations);
 	status->n_annotations = c->n_annotations;
 	status->log_path = zl_arena_strdup(arena, container->log_path);
 	status->resources = resources_of(container, arena);
@@ -137,7 +137,7 @@ static char *verbose_info(struct zl_container *container, struct zl_arena *arena
 	pid = container->pid;
 	pthread_mutex_unlock(&container->sandbox->lock);
 	info = json_pack("{s:s, s:I, s:s}", "sandboxID", container->sandbox->id, "pid",
-		(json_int_t)pid, "handler", container->sandbox->backend->name);
+	        (json_int_t)pid, "handler", container->sandbox->backend->name);
 	if (spec != NULL)
 		json_object_set(info, "runtimeSpec", spec);
 	text = json_dumps(info, JSON_COMPACT);
@@ -145,10 +145,10 @@ static char *verbose_info(struct zl_container *container, struct zl_arena *arena
 }
 
 ZL_RPC_HANDLER(zl_handle_container_status, struct zl_services, ContainerStatusRequest,
-	ContainerStatusResponse)
+        ContainerStatusResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, err);
+	        zl_container_find(service, request->container_id, err);
 
 	if (container == NULL)
 		return -1;
@@ -156,8 +156,8 @@ ZL_RPC_HANDLER(zl_handle_container_status, struct zl_services, ContainerStatusRe
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-			&runtime__v1__container_status_response__info_entry__descriptor, "info",
-			verbose_info(container, &call->arena));
+		        &runtime__v1__container_status_response__info_entry__descriptor, "info",
+		        verbose_info(container, &call->arena));
 		response->n_info = 1;
 	}
 	return 0;
@@ -172,14 +172,14 @@ static bool matches(struct zl_container *container, const Runtime__V1__Container
 	if (filter->id[0] != '\0' && strncmp(container->id, filter->id, strlen(filter->id)) != 0)
 		return false;
 	if (filter->pod_sandbox_id[0] != '\0' &&
-		strncmp(container->sandbox->id, filter->pod_sandbox_id,
-			strlen(filter->pod_sandbox_id)) != 0)
+	        strncmp(container->sandbox->id, filter->pod_sandbox_id,
+	                strlen(filter->pod_sandbox_id)) != 0)
 		return false;
 	if (filter->state != NULL &&
-		state_of(zl_container_phase(container)) != filter->state->state)
+	        state_of(zl_container_phase(container)) != filter->state->state)
 		return false;
 	return zl_message_map_matches(
-		c->labels, c->n_labels, filter->label_selector, filter->n_label_selector);
+	        c->labels, c->n_labels, filter->label_selector, filter->n_label_selector);
 }
 
 static Runtime__V1__Container *list_entry(struct zl_container *container, struct zl_arena *arena)
@@ -196,17 +196,17 @@ static Runtime__V1__Container *list_entry(struct zl_container *container, struct
 	entry->state = state_of(zl_container_phase(container));
 	entry->created_at = container->created_at_ns;
 	entry->labels = zl_message_map(
-		arena, &runtime__v1__container__labels_entry__descriptor, c->labels, c->n_labels);
+	        arena, &runtime__v1__container__labels_entry__descriptor, c->labels, c->n_labels);
 	entry->n_labels = c->n_labels;
 	entry->annotations =
-		zl_message_map(arena, &runtime__v1__container__annotations_entry__descriptor,
-			c->annotations, c->n_annotations);
+	        zl_message_map(arena, &runtime__v1__container__annotations_entry__descriptor,
+	                c->annotations, c->n_annotations);
 	entry->n_annotations = c->n_annotations;
 	return entry;
 }
 
 ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequest,
-	ListContainersResponse)
+        ListContainersResponse)
 {
 	size_t count;
 	struct zl_container **list = zl_container_list(service, NULL, &count);
@@ -215,9 +215,9 @@ ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequ
 	for (size_t i = 0; i < count; i++) {
 		// One whose CreateContainer has not answered is nobody's yet.
 		if (zl_container_phase(list[i]) != ZL_CONTAINER_CREATING &&
-			matches(list[i], request->filter))
+		        matches(list[i], request->filter))
 			response->containers[response->n_containers++] =
-				list_entry(list[i], &call->arena);
+			        list_entry(list[i], &call->arena);
 	}
 	zl_container_list_free(list, count);
 	return 0;
@@ -226,12 +226,12 @@ ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequ
 // ---- events
 
 static void publish(
-	struct zl_sandbox *sandbox, const char *container_id, Runtime__V1__ContainerEventType type)
+        struct zl_sandbox *sandbox, const char *container_id, Runtime__V1__ContainerEventType type)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	zl_auto(buffer) struct zl_buffer packed = ZL_BUFFER_INIT;
 	Runtime__V1__ContainerEventResponse *event =
-		ZL_MESSAGE_NEW(&arena, ContainerEventResponse, container_event_response);
+	        ZL_MESSAGE_NEW(&arena, ContainerEventResponse, container_event_response);
 	size_t count;
 	struct zl_container **list = zl_container_list(sandbox->services, sandbox, &count);
 
@@ -260,10 +260,10 @@ void zl_publish_sandbox(struct zl_sandbox *sandbox, Runtime__V1__ContainerEventT
 }
 
 ZL_RPC_HANDLER(zl_handle_get_container_events, struct zl_services, GetEventsRequest,
-	ContainerEventResponse)
+        ContainerEventResponse)
 {
 	zl_auto(event_reader) struct zl_event_reader *reader =
-		zl_events_subscribe(service->events, err);
+	        zl_events_subscribe(service->events, err);
 	zl_auto(buffer) struct zl_buffer bytes = ZL_BUFFER_INIT;
 
 	if (reader == NULL)
@@ -271,8 +271,8 @@ ZL_RPC_HANDLER(zl_handle_get_container_events, struct zl_services, GetEventsRequ
 	while (zl_events_next(reader, &bytes, &call->cancel, err) == 0) {
 		zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 		ProtobufCMessage *event = zl_message_unpack(&arena,
-			&runtime__v1__container_event_response__descriptor, bytes.data,
-			bytes.length, ZL_MESSAGE_MEMORY_LIMIT, err);
+		        &runtime__v1__container_event_response__descriptor, bytes.data,
+		        bytes.length, ZL_MESSAGE_MEMORY_LIMIT, err);
 
 		if (event == NULL || zl_call_send(call, event, err) < 0)
 			return -1;

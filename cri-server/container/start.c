@@ -20,10 +20,10 @@ static int open_log(struct zl_container *container, struct zl_error *err)
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 
 	if (container->log_path[0] != '\0' &&
-		zl_dir_make(container->sandbox->config->log_directory, 0755, err) < 0)
+	        zl_dir_make(container->sandbox->config->log_directory, 0755, err) < 0)
 		return -1;
 	container->log = zl_container_log_open(
-		container->log_path, zl_container_commit_path(container, &arena), false, err);
+	        container->log_path, zl_container_commit_path(container, &arena), false, err);
 	return container->log != NULL ? 0 : -1;
 }
 
@@ -37,8 +37,8 @@ static int claim_start(struct zl_container *container, struct zl_error *err)
 		container->phase = ZL_CONTAINER_STARTING;
 	else
 		result = zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"container %s was started before; make a new one",
-			container->config->metadata->name);
+		        "container %s was started before; make a new one",
+		        container->config->metadata->name);
 	pthread_mutex_unlock(&container->sandbox->lock);
 	return result;
 }
@@ -56,7 +56,7 @@ static void note_started(struct zl_container *container, int32_t pid, int64_t st
 }
 
 static int start(
-	struct zl_container *container, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_container *container, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct zl_zone_client *client = zl_sandbox_client(container->sandbox, err);
 	int64_t started_ns;
@@ -65,9 +65,9 @@ static int start(
 	if (client == NULL || claim_start(container, err) < 0)
 		return -1;
 	if (open_log(container, err) < 0 || zl_zone_container_start(client, container->id, &pid,
-						    &started_ns, cancel, err) < 0) {
+	                                            &started_ns, cancel, err) < 0) {
 		if (zl_container_set_exited(container, EXIT_NOT_STARTED, false, 0, "StartError",
-			    err != NULL ? err->message : ""))
+		            err != NULL ? err->message : ""))
 			zl_container_finish(container);
 		return -1;
 	}
@@ -77,7 +77,7 @@ static int start(
 
 // Enters the gates of a container's operation: its sandbox's with others, its own alone.
 static int enter(struct zl_container *container, const struct zl_cancel *cancel,
-	struct zl_gate **in_sandbox, struct zl_gate **inside, struct zl_error *err)
+        struct zl_gate **in_sandbox, struct zl_gate **inside, struct zl_error *err)
 {
 	if (zl_gate_enter(&container->sandbox->gate, false, cancel, err) < 0)
 		return -1;
@@ -89,10 +89,10 @@ static int enter(struct zl_container *container, const struct zl_cancel *cancel,
 }
 
 ZL_RPC_HANDLER(zl_handle_start_container, struct zl_services, StartContainerRequest,
-	StartContainerResponse)
+        StartContainerResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, err);
+	        zl_container_find(service, request->container_id, err);
 	zl_auto(gate) struct zl_gate *in_sandbox = NULL;
 	zl_auto(gate) struct zl_gate *inside = NULL;
 
@@ -104,7 +104,7 @@ ZL_RPC_HANDLER(zl_handle_start_container, struct zl_services, StartContainerRequ
 		return -1;
 	if (start(container, &call->cancel, err) < 0) {
 		zl_error_wrap(err, "pod %s, container %s", zl_sandbox_pod(container->sandbox),
-			container->config->metadata->name);
+		        container->config->metadata->name);
 		zl_log_error("StartContainer: %s", err->message);
 		return -1;
 	}
@@ -114,7 +114,7 @@ ZL_RPC_HANDLER(zl_handle_start_container, struct zl_services, StartContainerRequ
 }
 
 static int send_signal(struct zl_container *container, int number, const struct zl_cancel *cancel,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	struct zl_zone_client *client = zl_sandbox_client(container->sandbox, err);
 	struct zl_error why = ZL_ERROR_INIT;
@@ -122,7 +122,7 @@ static int send_signal(struct zl_container *container, int number, const struct 
 	if (client == NULL)
 		return -1;
 	if (zl_zone_container_signal(client, container->id, number, false, cancel, &why) == 0 ||
-		why.code == ZL_NOT_FOUND)
+	        why.code == ZL_NOT_FOUND)
 		return 0;
 	if (err != NULL)
 		*err = why;
@@ -131,16 +131,16 @@ static int send_signal(struct zl_container *container, int number, const struct 
 
 // True when the container has ended within this time.
 static bool ended_within(
-	struct zl_container *container, int64_t timeout_ns, const struct zl_cancel *cancel)
+        struct zl_container *container, int64_t timeout_ns, const struct zl_cancel *cancel)
 {
 	struct zl_cancel grace = {
-		.fd = -1, .deadline_ns = zl_clock_monotonic() + timeout_ns, .parent = cancel};
+	        .fd = -1, .deadline_ns = zl_clock_monotonic() + timeout_ns, .parent = cancel};
 
 	return zl_cancel_poll(&grace, container->exited_fd, POLLIN, -1, NULL) > 0;
 }
 
 static int stop(struct zl_container *container, int64_t grace_seconds,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	if (zl_container_phase(container) != ZL_CONTAINER_RUNNING)
 		return 0;
@@ -154,7 +154,7 @@ static int stop(struct zl_container *container, int64_t grace_seconds,
 		if (zl_cancel_check(cancel, err) < 0)
 			return -1;
 		zl_log_info("the container ignored signal %d for %" PRId64 " s and is killed",
-			container->stop_signal, grace_seconds);
+		        container->stop_signal, grace_seconds);
 	}
 	if (send_signal(container, SIGKILL, cancel, err) < 0)
 		return -1;
@@ -162,10 +162,10 @@ static int stop(struct zl_container *container, int64_t grace_seconds,
 }
 
 ZL_RPC_HANDLER(
-	zl_handle_stop_container, struct zl_services, StopContainerRequest, StopContainerResponse)
+        zl_handle_stop_container, struct zl_services, StopContainerRequest, StopContainerResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, NULL);
+	        zl_container_find(service, request->container_id, NULL);
 	zl_auto(gate) struct zl_gate *in_sandbox = NULL;
 	zl_auto(gate) struct zl_gate *inside = NULL;
 
@@ -178,21 +178,21 @@ ZL_RPC_HANDLER(
 		return -1;
 	if (stop(container, request->timeout, &call->cancel, err) < 0)
 		return zl_error_wrap(err, "stop container %s of pod %s",
-			container->config->metadata->name, zl_sandbox_pod(container->sandbox));
+		        container->config->metadata->name, zl_sandbox_pod(container->sandbox));
 	return 0;
 }
 
 ZL_RPC_HANDLER(zl_handle_reopen_container_log, struct zl_services, ReopenContainerLogRequest,
-	ReopenContainerLogResponse)
+        ReopenContainerLogResponse)
 {
 	zl_auto(container) struct zl_container *container =
-		zl_container_find(service, request->container_id, err);
+	        zl_container_find(service, request->container_id, err);
 
 	if (container == NULL)
 		return -1;
 	if (zl_container_phase(container) != ZL_CONTAINER_RUNNING || container->log == NULL)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"reopen the log of container %s: it is not running",
-			container->config->metadata->name);
+		        "reopen the log of container %s: it is not running",
+		        container->config->metadata->name);
 	return zl_container_log_reopen(container->log, err);
 }

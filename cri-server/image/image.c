@@ -63,28 +63,28 @@ static Runtime__V1__Image *to_cri(const struct zl_image *image, struct zl_arena 
 // ---- pull
 
 static void log_progress(
-	void *user, const char *stage, const char *object, uint64_t done, uint64_t total)
+        void *user, const char *stage, const char *object, uint64_t done, uint64_t total)
 {
 	(void)user;
 	if (total > 0)
 		zl_log_info("pull: %s %s: %" PRIu64 " of %" PRIu64 " bytes", stage, object, done,
-			total);
+		        total);
 	else
 		zl_log_info("pull: %s %s", stage, object);
 }
 
 static const struct zl_image_auth *fill_auth(
-	const Runtime__V1__AuthConfig *from, struct zl_image_auth *to)
+        const Runtime__V1__AuthConfig *from, struct zl_image_auth *to)
 {
 	if (from == NULL)
 		return NULL;
 	*to = (struct zl_image_auth){
-		.username = from->username,
-		.password = from->password,
-		.auth = from->auth,
-		.server_address = from->server_address,
-		.identity_token = from->identity_token,
-		.registry_token = from->registry_token,
+	        .username = from->username,
+	        .password = from->password,
+	        .auth = from->auth,
+	        .server_address = from->server_address,
+	        .identity_token = from->identity_token,
+	        .registry_token = from->registry_token,
 	};
 	return to;
 }
@@ -99,13 +99,13 @@ ZL_RPC_HANDLER(zl_handle_pull_image, struct zl_services, PullImageRequest, PullI
 		return -1;
 	ZL_LOG_SCOPE("image", request->image->image);
 	image = zl_store_pull(service->store, request->image->image,
-		fill_auth(request->auth, &auth), log_progress, NULL, &call->cancel, err);
+	        fill_auth(request->auth, &auth), log_progress, NULL, &call->cancel, err);
 	if (image == NULL) {
 		zl_log_error("PullImage: %s", err->message);
 		return -1;
 	}
 	zl_log_info("pulled %s in %" PRId64 " ms", image->id,
-		(zl_clock_monotonic() - begin) / ZL_NS_PER_MS);
+	        (zl_clock_monotonic() - begin) / ZL_NS_PER_MS);
 	response->image_ref = zl_call_strdup(call, image->id);
 	return 0;
 }
@@ -131,15 +131,15 @@ ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, I
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-			&runtime__v1__image_status_response__info_entry__descriptor, "imageSpec",
-			image->config_json != NULL ? image->config_json : "");
+		        &runtime__v1__image_status_response__info_entry__descriptor, "imageSpec",
+		        image->config_json != NULL ? image->config_json : "");
 		response->n_info = 1;
 	}
 	return 0;
 }
 
 static int list_one(struct zl_services *service, const char *reference, struct zl_call *call,
-	Runtime__V1__ListImagesResponse *response, struct zl_error *err)
+        Runtime__V1__ListImagesResponse *response, struct zl_error *err)
 {
 	struct zl_error why = ZL_ERROR_INIT;
 	zl_auto(image) struct zl_image *image = zl_store_image(service->store, reference, &why);
@@ -162,7 +162,7 @@ ZL_RPC_HANDLER(zl_handle_list_images, struct zl_services, ListImagesRequest, Lis
 	size_t count = 0;
 
 	if (request->filter != NULL && request->filter->image != NULL &&
-		request->filter->image->image[0] != '\0')
+	        request->filter->image->image[0] != '\0')
 		return list_one(service, request->filter->image->image, call, response, err);
 	if (zl_store_list(service->store, &images, &count, err) < 0)
 		return -1;
@@ -195,8 +195,8 @@ ZL_RPC_HANDLER(zl_handle_remove_image, struct zl_services, RemoveImageRequest, R
 		return -1;
 	if (used)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"image %s (%s) is in use by a container; remove the container first",
-			request->image->image, image->id);
+		        "image %s (%s) is in use by a container; remove the container first",
+		        request->image->image, image->id);
 	// CRI removes the image, whichever of its names was given.
 	return zl_store_remove(service->store, image->id, err);
 }

@@ -9,66 +9,66 @@
 
 // In the order of linux/capability.h, so that the index is the number.
 static const char *const names[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
+        "CHECKPOINT_RESTORE",
 };
 
 // What a container has when nobody says otherwise: the set that Docker began with and every CRI
 // runtime keeps.
 static const char *const defaults[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"FSETID",
-	"FOWNER",
-	"MKNOD",
-	"NET_RAW",
-	"SETGID",
-	"SETUID",
-	"SETFCAP",
-	"SETPCAP",
-	"NET_BIND_SERVICE",
-	"SYS_CHROOT",
-	"KILL",
-	"AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
 };
 
 #define ALL_CAPABILITIES ((UINT64_C(1) << ZL_ARRAY_SIZE(names)) - 1)
@@ -95,7 +95,7 @@ static int parse_all(const char *const *list, size_t count, uint64_t *ret, struc
 
 		if (set == 0)
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"unknown capability \"%s\" in the security context", list[i]);
+			        "unknown capability \"%s\" in the security context", list[i]);
 		*ret |= set;
 	}
 	return 0;
@@ -113,15 +113,15 @@ static bool names_all(const char *const *list, size_t count)
 // Adds of ALL come first and single drops are taken from them; drops of ALL come first and single
 // adds are put to them. That is how Docker and containerd read such pairs.
 static int apply(const Runtime__V1__Capability *wanted, uint64_t *set, uint64_t *ambient,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	uint64_t add;
 	uint64_t drop;
 
 	if (parse_all(wanted->add_capabilities, wanted->n_add_capabilities, &add, err) < 0 ||
-		parse_all(wanted->drop_capabilities, wanted->n_drop_capabilities, &drop, err) < 0 ||
-		parse_all(wanted->add_ambient_capabilities, wanted->n_add_ambient_capabilities,
-			ambient, err) < 0)
+	        parse_all(wanted->drop_capabilities, wanted->n_drop_capabilities, &drop, err) < 0 ||
+	        parse_all(wanted->add_ambient_capabilities, wanted->n_add_ambient_capabilities,
+	                ambient, err) < 0)
 		return -1;
 	if (names_all(wanted->add_capabilities, wanted->n_add_capabilities))
 		*set = ALL_CAPABILITIES;
@@ -146,7 +146,7 @@ static json_t *to_list(uint64_t set)
 }
 
 json_t *zl_oci_capabilities(
-	const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err)
+        const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err)
 {
 	uint64_t set = 0;
 	uint64_t ambient = 0;
@@ -157,11 +157,11 @@ json_t *zl_oci_capabilities(
 	if (context != NULL && context->privileged)
 		set = ALL_CAPABILITIES;
 	else if (context != NULL && context->capabilities != NULL &&
-		 apply(context->capabilities, &set, &ambient, err) < 0)
+	         apply(context->capabilities, &set, &ambient, err) < 0)
 		return NULL;
 	object = json_pack("{s:o, s:o, s:o, s:o, s:o}", "bounding", to_list(set), "effective",
-		to_list(set), "permitted", to_list(set), "inheritable", to_list(ambient), "ambient",
-		to_list(ambient));
+	        to_list(set), "permitted", to_list(set), "inheritable", to_list(ambient), "ambient",
+	        to_list(ambient));
 	if (object == NULL)
 		zl_error_nomem(err);
 	return object;

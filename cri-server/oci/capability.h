@@ -12,6 +12,6 @@
 // The OCI `capabilities` object for a security context (NULL: the defaults). Adds and drops are
 // names with or without CAP_, in any case; ALL means all. Privileged has all.
 json_t *zl_oci_capabilities(
-	const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err);
+        const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err);
 
 #endif

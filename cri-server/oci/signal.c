@@ -73,7 +73,7 @@ static int parse_cri_name(const char *name)
 int zl_signal_from_cri(Runtime__V1__Signal signal)
 {
 	const ProtobufCEnumValue *value =
-		protobuf_c_enum_descriptor_get_value(&runtime__v1__signal__descriptor, (int)signal);
+	        protobuf_c_enum_descriptor_get_value(&runtime__v1__signal__descriptor, (int)signal);
 
 	if (value == NULL || signal == RUNTIME__V1__SIGNAL__RUNTIME_DEFAULT)
 		return 0;

@@ -15,10 +15,10 @@ typedef Runtime__V1__ContainerConfig__AnnotationsEntry string_entry;
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const Runtime__V1__LinuxContainerSecurityContext no_context =
-	RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+        RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
 
 static const Runtime__V1__LinuxContainerSecurityContext *context_of(
-	const Runtime__V1__ContainerConfig *container)
+        const Runtime__V1__ContainerConfig *container)
 {
 	if (container->linux == NULL || container->linux->security_context == NULL)
 		return &no_context;
@@ -60,9 +60,9 @@ static json_t *process_args(const struct zl_oci_input *in, struct zl_error *err)
 		return args;
 	json_decref(args);
 	zl_error_set(err, ZL_INVALID_ARGUMENT,
-		"container %s: no command: neither the container nor its image %s names one; set "
-		"command in the container",
-		c->metadata->name, in->image->id);
+	        "container %s: no command: neither the container nor its image %s names one; set "
+	        "command in the container",
+	        c->metadata->name, in->image->id);
 	return NULL;
 }
 
@@ -88,15 +88,15 @@ static int env_add_cri(json_t *env, const Runtime__V1__ContainerConfig *c, struc
 	for (size_t i = 0; i < c->n_envs; i++) {
 		const Runtime__V1__KeyValue *e = c->envs[i];
 		zl_auto(free) char *text = zl_format(err, "%s=%.*s", e->key, (int)e->value.len,
-			e->value.data != NULL ? (const char *)e->value.data : "");
+		        e->value.data != NULL ? (const char *)e->value.data : "");
 
 		if (text == NULL)
 			return -1;
 		if (e->key[0] == '\0' || strchr(e->key, '=') != NULL ||
-			memchr(text, '\0', strlen(e->key) + 1 + e->value.len) != NULL)
+		        memchr(text, '\0', strlen(e->key) + 1 + e->value.len) != NULL)
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"container %s: environment variable \"%s\" is not NAME=value",
-				c->metadata->name, e->key);
+			        "container %s: environment variable \"%s\" is not NAME=value",
+			        c->metadata->name, e->key);
 		env_set(env, text);
 	}
 	return 0;
@@ -142,15 +142,15 @@ static json_t *process(const struct zl_oci_input *in, struct zl_error *err)
 	if (caps == NULL)
 		return NULL;
 	object = json_pack("{s:b, s:{s:i, s:i}, s:O, s:O, s:s, s:O, s:b}", "terminal",
-		in->container->tty, "user", "uid", 0, "gid", 0, "args", args, "env", env, "cwd",
-		working_dir(in), "capabilities", caps, "noNewPrivileges", context->no_new_privs);
+	        in->container->tty, "user", "uid", 0, "gid", 0, "args", args, "env", env, "cwd",
+	        working_dir(in), "capabilities", caps, "noNewPrivileges", context->no_new_privs);
 	if (object == NULL) {
 		zl_error_nomem(err);
 		return NULL;
 	}
 	if (in->container->linux != NULL && in->container->linux->resources != NULL)
 		json_object_set_new(object, "oomScoreAdj",
-			json_integer(in->container->linux->resources->oom_score_adj));
+		        json_integer(in->container->linux->resources->oom_score_adj));
 	return object;
 }
 
@@ -162,12 +162,12 @@ static const struct {
 	const char *source;
 	const char *options; // separated by spaces
 } base_mounts[] = {
-	{"/proc", "proc", "proc", "nosuid noexec nodev"},
-	{"/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"},
-	{"/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"},
-	{"/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"},
-	{"/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"},
-	{"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro"},
+        {"/proc", "proc", "proc", "nosuid noexec nodev"},
+        {"/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"},
+        {"/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"},
+        {"/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"},
+        {"/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"},
+        {"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro"},
 };
 
 static json_t *split_options(const char *options, bool writable)
@@ -191,31 +191,31 @@ static json_t *bind_mount(const Runtime__V1__Mount *m)
 {
 	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
 	size_t kind =
-		(size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation : 0;
+	        (size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation : 0;
 
 	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", m->container_path, "type",
-		"bind", "source", m->host_path, "options", "rbind", propagation[kind],
-		m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
+	        "bind", "source", m->host_path, "options", "rbind", propagation[kind],
+	        m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
 }
 
 static int check_mount(
-	const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
+        const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
 {
 	const char *name = in->container->metadata->name;
 
 	if (m->container_path[0] != '/')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container %s: mount path \"%s\" is not absolute", name, m->container_path);
+		        "container %s: mount path \"%s\" is not absolute", name, m->container_path);
 	if (m->image != NULL && m->image->image[0] != '\0')
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-			"container %s: image volume at %s: zonelet does not mount images as "
-			"volumes yet",
-			name, m->container_path);
+		        "container %s: image volume at %s: zonelet does not mount images as "
+		        "volumes yet",
+		        name, m->container_path);
 	if (in->zone)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-			"container %s: mount of %s at %s: zones do not share directories with the "
-			"node yet; use the host handler for this pod",
-			name, m->host_path, m->container_path);
+		        "container %s: mount of %s at %s: zones do not share directories with the "
+		        "node yet; use the host handler for this pod",
+		        name, m->host_path, m->container_path);
 	return 0;
 }
 
@@ -226,9 +226,9 @@ static json_t *mounts(const struct zl_oci_input *in, struct zl_error *err)
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(base_mounts); i++) {
 		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:s, s:o}", "destination", base_mounts[i].destination,
-				"type", base_mounts[i].type, "source", base_mounts[i].source,
-				"options", split_options(base_mounts[i].options, privileged)));
+		        json_pack("{s:s, s:s, s:s, s:o}", "destination", base_mounts[i].destination,
+		                "type", base_mounts[i].type, "source", base_mounts[i].source,
+		                "options", split_options(base_mounts[i].options, privileged)));
 	}
 	for (size_t i = 0; i < in->container->n_mounts; i++) {
 		if (check_mount(in, in->container->mounts[i], err) < 0)
@@ -249,7 +249,7 @@ static json_t *named_namespace(const char *type, const char *path)
 
 // The pid namespace: POD shares the pod's, CONTAINER has its own, NODE the machine's.
 static void add_pid_namespace(
-	json_t *list, const Runtime__V1__NamespaceOption *option, struct zl_error *err)
+        json_t *list, const Runtime__V1__NamespaceOption *option, struct zl_error *err)
 {
 	(void)err;
 	if (option == NULL || option->pid == RUNTIME__V1__NAMESPACE_MODE__CONTAINER)
@@ -288,7 +288,7 @@ static void set_text(json_t *object, const char *key, const char *value)
 static json_t *resources(const struct zl_oci_input *in)
 {
 	const Runtime__V1__LinuxContainerResources *r =
-		in->container->linux != NULL ? in->container->linux->resources : NULL;
+	        in->container->linux != NULL ? in->container->linux->resources : NULL;
 	json_t *object = json_object();
 	json_t *cpu = json_object();
 	json_t *memory = json_object();
@@ -308,7 +308,7 @@ static json_t *resources(const struct zl_oci_input *in)
 	json_object_set_new(object, "memory", memory);
 	if (context_of(in->container)->privileged)
 		json_object_set_new(
-			object, "devices", json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
+		        object, "devices", json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
 	return object;
 }
 
@@ -319,25 +319,25 @@ static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err
 
 	if (in->container->n_devices > 0) {
 		zl_error_set(err, ZL_UNIMPLEMENTED,
-			"container %s: device %s: zonelet does not pass devices yet",
-			in->container->metadata->name, in->container->devices[0]->host_path);
+		        "container %s: device %s: zonelet does not pass devices yet",
+		        in->container->metadata->name, in->container->devices[0]->host_path);
 		return NULL;
 	}
 	if (context->seccomp != NULL &&
-		context->seccomp->profile_type ==
-			RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
+	        context->seccomp->profile_type ==
+	                RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
 		zl_error_set(err, ZL_UNIMPLEMENTED,
-			"container %s: seccomp profile %s: zonelet does not load profiles yet",
-			in->container->metadata->name, context->seccomp->localhost_ref);
+		        "container %s: seccomp profile %s: zonelet does not load profiles yet",
+		        in->container->metadata->name, context->seccomp->localhost_ref);
 		return NULL;
 	}
 	object = json_pack("{s:o, s:o, s:s}", "namespaces", namespaces(in, err), "resources",
-		resources(in), "cgroupsPath", in->cgroups_path);
+	        resources(in), "cgroupsPath", in->cgroups_path);
 	if (object != NULL && !context->privileged) {
 		json_object_set_new(object, "maskedPaths",
-			string_list(context->masked_paths, context->n_masked_paths));
+		        string_list(context->masked_paths, context->n_masked_paths));
 		json_object_set_new(object, "readonlyPaths",
-			string_list(context->readonly_paths, context->n_readonly_paths));
+		        string_list(context->readonly_paths, context->n_readonly_paths));
 	}
 	return object;
 }
@@ -345,8 +345,8 @@ static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err
 static json_t *annotations(const struct zl_oci_input *in)
 {
 	json_t *object = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type",
-		"container", "io.kubernetes.cri.sandbox-id", in->sandbox_id,
-		"io.kubernetes.cri.container-name", in->container->metadata->name);
+	        "container", "io.kubernetes.cri.sandbox-id", in->sandbox_id,
+	        "io.kubernetes.cri.container-name", in->container->metadata->name);
 
 	for (size_t i = 0; object != NULL && i < in->container->n_annotations; i++) {
 		const string_entry *entry = in->container->annotations[i];
@@ -375,19 +375,19 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 	if (lin == NULL)
 		return NULL;
 	spec = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O, s:o}", "ociVersion", "1.1.0",
-		"process", proc, "root", "path", "rootfs", "readonly",
-		context_of(in->container)->readonly_rootfs, "mounts", mount_list, "linux", lin,
-		"annotations", annotations(in));
+	        "process", proc, "root", "path", "rootfs", "readonly",
+	        context_of(in->container)->readonly_rootfs, "mounts", mount_list, "linux", lin,
+	        "annotations", annotations(in));
 	return print(spec, err);
 }
 
 // ---- exec
 
 char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
-	const char *user_json, struct zl_error *err)
+        const char *user_json, struct zl_error *err)
 {
 	zl_auto(json) json_t *whole =
-		zl_json_parse("the container's spec", spec, strlen(spec), 16 << 20, err);
+	        zl_json_parse("the container's spec", spec, strlen(spec), 16 << 20, err);
 	json_t *proc = json_object_get(whole, "process");
 
 	if (proc == NULL) {
@@ -400,7 +400,7 @@ char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc
 	json_object_del(proc, "oomScoreAdj");
 	if (user_json != NULL) {
 		json_t *user = zl_json_parse(
-			"the container's user", user_json, strlen(user_json), 1 << 16, err);
+		        "the container's user", user_json, strlen(user_json), 1 << 16, err);
 
 		if (user == NULL)
 			return NULL;
@@ -410,7 +410,7 @@ char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc
 }
 
 char *zl_oci_user(const Runtime__V1__ContainerConfig *container, const struct zl_image *image,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(container);
 
@@ -420,8 +420,8 @@ char *zl_oci_user(const Runtime__V1__ContainerConfig *container, const struct zl
 		return zl_strdup(context->run_as_username, err);
 	if (context->run_as_group != NULL) {
 		zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container %s: run_as_group needs run_as_user or run_as_username",
-			container->metadata->name);
+		        "container %s: run_as_group needs run_as_user or run_as_username",
+		        container->metadata->name);
 		return NULL;
 	}
 	return zl_strdup(image->user != NULL ? image->user : "", err);

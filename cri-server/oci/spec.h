@@ -27,9 +27,9 @@ struct zl_oci_input {
 	const Runtime__V1__PodSandboxConfig *pod;
 	const Runtime__V1__ContainerConfig *container;
 	const struct zl_image *image;
-	const char *hostname;	  // of the pod
+	const char *hostname;     // of the pod
 	const char *cgroups_path; // the container's cgroup, as crun's cgroupfs manager takes it
-	bool zone;		  // it runs in a zone
+	bool zone;                // it runs in a zone
 };
 
 // The spec as JSON; the caller frees it. INVALID_ARGUMENT names what in the request is wrong,
@@ -40,12 +40,12 @@ char *zl_oci_spec(const struct zl_oci_input *input, struct zl_error *err);
 // capabilities and directory, with these arguments. user_json replaces process.user where it is
 // not NULL (what the supervisor resolved).
 char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
-	const char *user_json, struct zl_error *err);
+        const char *user_json, struct zl_error *err);
 
 // "user:group" text for the supervisor to resolve, from the security context, else the image.
 // The caller frees it.
 char *zl_oci_user(const Runtime__V1__ContainerConfig *container, const struct zl_image *image,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // The number of the signal that stops the container: from its config, else the image's, else 15.
 int zl_oci_stop_signal(const Runtime__V1__ContainerConfig *container, const struct zl_image *image);

@@ -17,7 +17,7 @@ ZL_RPC_HANDLER(zl_handle_version, struct zl_services, VersionRequest, VersionRes
 }
 
 static Runtime__V1__RuntimeCondition *condition(
-	struct zl_call *call, const char *type, const char *reason, const struct zl_error *why)
+        struct zl_call *call, const char *type, const char *reason, const struct zl_error *why)
 {
 	Runtime__V1__RuntimeCondition *c = ZL_CALL_NEW(call, RuntimeCondition, runtime_condition);
 
@@ -40,7 +40,7 @@ static void check_runtime(struct zl_services *service, struct zl_error *why)
 }
 
 static void fill_handlers(
-	struct zl_services *service, struct zl_call *call, Runtime__V1__StatusResponse *response)
+        struct zl_services *service, struct zl_call *call, Runtime__V1__StatusResponse *response)
 {
 	size_t count = 0;
 
@@ -61,10 +61,10 @@ static void fill_handlers(
 static char *verbose_info(struct zl_services *service, struct zl_call *call)
 {
 	zl_auto(json) json_t *info = json_pack("{s:s, s:s, s:I, s:I, s:i, s:b}", "version",
-		service->version, "xen", service->host.version, "memoryTotalBytes",
-		(json_int_t)service->host.memory_total_bytes, "memoryFreeBytes",
-		(json_int_t)service->host.memory_free_bytes, "cpus", (int)service->host.cpus, "pvh",
-		service->host.has_pvh);
+	        service->version, "xen", service->host.version, "memoryTotalBytes",
+	        (json_int_t)service->host.memory_total_bytes, "memoryFreeBytes",
+	        (json_int_t)service->host.memory_free_bytes, "cpus", (int)service->host.cpus, "pvh",
+	        service->host.has_pvh);
 	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
 
 	return zl_call_strdup(call, text);
@@ -80,9 +80,9 @@ ZL_RPC_HANDLER(zl_handle_status, struct zl_services, StatusRequest, StatusRespon
 	response->status = ZL_CALL_NEW(call, RuntimeStatus, runtime_status);
 	response->status->conditions = ZL_CALL_NEW_LIST(call, RuntimeCondition, 2);
 	response->status->conditions[0] =
-		condition(call, "RuntimeReady", "HypervisorNotReady", &runtime);
+	        condition(call, "RuntimeReady", "HypervisorNotReady", &runtime);
 	response->status->conditions[1] =
-		condition(call, "NetworkReady", "NetworkPluginNotReady", &network);
+	        condition(call, "NetworkReady", "NetworkPluginNotReady", &network);
 	response->status->n_conditions = 2;
 	fill_handlers(service, call, response);
 	response->features = ZL_CALL_NEW(call, RuntimeFeatures, runtime_features);
@@ -90,15 +90,15 @@ ZL_RPC_HANDLER(zl_handle_status, struct zl_services, StatusRequest, StatusRespon
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-			&runtime__v1__status_response__info_entry__descriptor, "node",
-			verbose_info(service, call));
+		        &runtime__v1__status_response__info_entry__descriptor, "node",
+		        verbose_info(service, call));
 		response->n_info = 1;
 	}
 	return 0;
 }
 
 ZL_RPC_HANDLER(
-	zl_handle_runtime_config, struct zl_services, RuntimeConfigRequest, RuntimeConfigResponse)
+        zl_handle_runtime_config, struct zl_services, RuntimeConfigRequest, RuntimeConfigResponse)
 {
 	response->linux = ZL_CALL_NEW(call, LinuxRuntimeConfiguration, linux_runtime_configuration);
 	response->linux->cgroup_driver = RUNTIME__V1__CGROUP_DRIVER__CGROUPFS;
@@ -108,7 +108,7 @@ ZL_RPC_HANDLER(
 // The node's pod CIDR. zonelet's CNI configuration is the administrator's and not made from a
 // template, so it is noted for `crictl info` only, as in containerd without conf_template.
 ZL_RPC_HANDLER(zl_handle_update_runtime_config, struct zl_services, UpdateRuntimeConfigRequest,
-	UpdateRuntimeConfigResponse)
+        UpdateRuntimeConfigResponse)
 {
 	const Runtime__V1__RuntimeConfig *config = request->runtime_config;
 
@@ -116,7 +116,7 @@ ZL_RPC_HANDLER(zl_handle_update_runtime_config, struct zl_services, UpdateRuntim
 		return 0;
 	pthread_mutex_lock(&service->lock);
 	(void)snprintf(service->pod_cidr, sizeof(service->pod_cidr), "%s",
-		config->network_config->pod_cidr);
+	        config->network_config->pod_cidr);
 	pthread_mutex_unlock(&service->lock);
 	zl_log_info("the node's pod CIDR is %s", config->network_config->pod_cidr);
 	return 0;

@@ -30,15 +30,15 @@ struct zl_backend {
 	// Makes disks and the domain and starts it, or starts the process. It may run at the same
 	// time as the pod's CNI ADD.
 	int (*create)(
-		struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
+	        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
 	// Connects to the supervisor; waits for it as long as the token allows. UNAVAILABLE, with
 	// what became of the zone, when it will never come.
 	struct zl_transport *(*connect)(
-		struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
+	        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
 	// Joins the pod's network (as CNI made it) to the sandbox and fills config->interfaces from
 	// `arena`.
 	int (*network)(struct zl_sandbox *sandbox, const struct zl_cni_result *network,
-		struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err);
+	        struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err);
 	// Where writable layers go: fills config->scratch_device or scratch_path.
 	void (*scratch)(struct zl_sandbox *sandbox, struct zl_zone_config *config);
 	// Takes everything down.
@@ -48,11 +48,11 @@ struct zl_backend {
 
 	// Gives the sandbox the image; ret points into `arena`.
 	int (*rootfs_add)(struct zl_container *container, struct zl_zone_rootfs *ret,
-		struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err);
+	        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err);
 	int (*rootfs_remove)(struct zl_container *container, struct zl_error *err);
 	// After a restart: the container has its image on `vdev` (of its record) already.
 	int (*rootfs_recover)(
-		struct zl_container *container, const char *vdev, struct zl_error *err);
+	        struct zl_container *container, const char *vdev, struct zl_error *err);
 };
 
 extern const struct zl_backend zl_backend_zone;
@@ -61,6 +61,6 @@ extern const struct zl_backend zl_backend_host;
 // The back end for a handler's name ("" is the configured default). INVALID_ARGUMENT lists those
 // that there are.
 const struct zl_backend *zl_backend_find(
-	struct zl_services *services, const char *handler, struct zl_error *err);
+        struct zl_services *services, const char *handler, struct zl_error *err);
 
 #endif

@@ -14,7 +14,7 @@
 // sandbox alone, so a zone can speak of nobody else's containers.
 
 static size_t on_output(void *user, const char *container_id, const char *exec_id,
-	enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length, bool eof)
+        enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length, bool eof)
 {
 	struct zl_sandbox *sandbox = user;
 	zl_auto(container) struct zl_container *container = NULL;
@@ -26,8 +26,8 @@ static size_t on_output(void *user, const char *container_id, const char *exec_i
 	if (container == NULL || container->log == NULL)
 		return length;
 	return zl_container_log_write(container->log,
-		stream == ZL_ZONE_STDOUT ? ZL_LOG_STDOUT : ZL_LOG_STDERR, offset, bytes, length,
-		eof);
+	        stream == ZL_ZONE_STDOUT ? ZL_LOG_STDOUT : ZL_LOG_STDERR, offset, bytes, length,
+	        eof);
 }
 
 static void finish_task(void *argument)
@@ -49,7 +49,7 @@ static void on_exited(void *user, const struct zl_zone_exit *end)
 	if (container == NULL)
 		return;
 	if (zl_container_set_exited(
-		    container, end->exit_code, end->oom_killed, end->finished_at_ns, NULL, NULL))
+	            container, end->exit_code, end->oom_killed, end->finished_at_ns, NULL, NULL))
 		zl_tasks_post(sandbox->services->tasks, finish_task, container);
 	else
 		zl_container_unref(container);
@@ -74,17 +74,17 @@ static void on_closed(void *user, const struct zl_error *why)
 }
 
 static const struct zl_zone_callbacks callbacks = {
-	.output = on_output,
-	.exited = on_exited,
-	.closed = on_closed,
+        .output = on_output,
+        .exited = on_exited,
+        .closed = on_closed,
 };
 
 int zl_sandbox_connect(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	int64_t timeout = sandbox->services->config->zone.hello_timeout_ns;
 	struct zl_cancel limit = {
-		.fd = -1, .deadline_ns = zl_clock_monotonic() + timeout, .parent = cancel};
+	        .fd = -1, .deadline_ns = zl_clock_monotonic() + timeout, .parent = cancel};
 	struct zl_transport *transport = sandbox->backend->connect(sandbox, &limit, err);
 	struct zl_zone_client *client;
 
@@ -92,7 +92,7 @@ int zl_sandbox_connect(
 		return -1;
 	zl_timeline_mark(sandbox, "connect");
 	client = zl_zone_client_open(
-		sandbox->services->loop, transport, &callbacks, sandbox, &limit, err);
+	        sandbox->services->loop, transport, &callbacks, sandbox, &limit, err);
 	if (client == NULL)
 		return zl_error_wrap(err, "the supervisor did not answer the hello");
 	zl_timeline_mark(sandbox, "hello");

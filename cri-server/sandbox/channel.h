@@ -11,7 +11,7 @@
 // Waits for the supervisor (at most the configured hello timeout) and says hello. Inside the gate,
 // exclusive. Output flows only after zl_zone_client_resume.
 int zl_sandbox_connect(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
 
 // Closes the channel, if there is one. Inside the gate, exclusive.
 void zl_sandbox_disconnect(struct zl_sandbox *sandbox);

@@ -92,7 +92,7 @@ static bool enter_or_queue(struct zl_gate *gate, struct zl_gate_waiter *waiter)
 }
 
 int zl_gate_enter(
-	struct zl_gate *gate, bool exclusive, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_gate *gate, bool exclusive, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(fd) int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct zl_gate_waiter waiter = {.fd = fd, .exclusive = exclusive};

@@ -18,9 +18,9 @@
 struct zl_gate_waiter;
 
 struct zl_gate {
-	pthread_mutex_t lock;	      // innermost: nothing is taken while it is held
-	unsigned inside;	      // shared entries now inside
-	bool exclusive;		      // one is inside alone
+	pthread_mutex_t lock;         // innermost: nothing is taken while it is held
+	unsigned inside;              // shared entries now inside
+	bool exclusive;               // one is inside alone
 	struct zl_gate_waiter *first; // the queue
 	struct zl_gate_waiter *last;
 };
@@ -30,7 +30,7 @@ void zl_gate_release(struct zl_gate *gate); // nobody may be inside or waiting
 
 // CANCELLED or DEADLINE_EXCEEDED when the token comes first.
 int zl_gate_enter(
-	struct zl_gate *gate, bool exclusive, const struct zl_cancel *cancel, struct zl_error *err);
+        struct zl_gate *gate, bool exclusive, const struct zl_cancel *cancel, struct zl_error *err);
 void zl_gate_leave(struct zl_gate *gate);
 
 // zl_auto(gate) struct zl_gate *in = NULL; … in = gate; leaves at the end of the block.

@@ -24,14 +24,14 @@
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
 	const Runtime__V1__LinuxSandboxSecurityContext *context =
-		config->linux != NULL ? config->linux->security_context : NULL;
+	        config->linux != NULL ? config->linux->security_context : NULL;
 
 	if (context != NULL && context->namespace_options != NULL &&
-		context->namespace_options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
+	        context->namespace_options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-			"pod %s/%s wants the node's network namespace, which the host handler does "
-			"not give yet",
-			config->metadata->namespace_, config->metadata->name);
+		        "pod %s/%s wants the node's network namespace, which the host handler does "
+		        "not give yet",
+		        config->metadata->namespace_, config->metadata->name);
 	return 0;
 }
 
@@ -43,7 +43,7 @@ static const char *socket_path(struct zl_sandbox *sandbox, struct zl_arena *aren
 static const char *scratch_path(struct zl_sandbox *sandbox, struct zl_arena *arena)
 {
 	return zl_arena_printf(
-		arena, "%s/scratch/%s", sandbox->services->config->root_dir, sandbox->id);
+	        arena, "%s/scratch/%s", sandbox->services->config->root_dir, sandbox->id);
 }
 
 // Field 22 of /proc/PID/stat (proc_pid_stat(5)): what tells a process from another with its pid.
@@ -84,7 +84,7 @@ static int spawn_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	const char *program = sandbox->services->config->host.supervisor;
 	const char *argv[] = {
-		program, "--host", "--listen-fd", "3", "--netns", sandbox->netns, NULL};
+	        program, "--host", "--listen-fd", "3", "--netns", sandbox->netns, NULL};
 	zl_auto(fd) int log = open_log(sandbox, err);
 	zl_auto(fd) int listener = zl_socket_listen(socket_path(sandbox, &arena), err);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
@@ -121,7 +121,7 @@ static int create(struct zl_sandbox *sandbox, const struct zl_cancel *cancel, st
 }
 
 static struct zl_transport *connect_supervisor(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 
@@ -131,7 +131,7 @@ static struct zl_transport *connect_supervisor(
 
 // CNI has set the pod's namespace up; the supervisor has joined it.
 static int network(struct zl_sandbox *sandbox, const struct zl_cni_result *network_result,
-	struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
+        struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
 {
 	(void)sandbox;
 	(void)network_result;
@@ -174,7 +174,7 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 	if (sandbox->destroyed)
 		return 0;
 	if (kill_supervisor(sandbox, err) < 0 ||
-		zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
+	        zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
 	sandbox->pid = 0;
@@ -188,16 +188,16 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 	if (sandbox->pid > 0 && process_started(sandbox->pid) == sandbox->pid_started)
 		return 0;
 	return zl_error_set(
-		err, ZL_NOT_FOUND, "its supervisor is gone (killed, or the node was restarted)");
+	        err, ZL_NOT_FOUND, "its supervisor is gone (killed, or the node was restarted)");
 }
 
 // ---- images: their files are mounted as they are
 
 static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
-	struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(strv) char **files =
-		zl_store_image_files(container->sandbox->services->store, container->image_id, err);
+	        zl_store_image_files(container->sandbox->services->store, container->image_id, err);
 	size_t count = zl_strv_length(files);
 	const char **copy;
 
@@ -227,16 +227,16 @@ static int rootfs_recover(struct zl_container *container, const char *vdev, stru
 }
 
 const struct zl_backend zl_backend_host = {
-	.name = "host",
-	.zone = false,
-	.check = check,
-	.create = create,
-	.connect = connect_supervisor,
-	.network = network,
-	.scratch = scratch,
-	.destroy = destroy,
-	.recover = recover,
-	.rootfs_add = rootfs_add,
-	.rootfs_remove = rootfs_remove,
-	.rootfs_recover = rootfs_recover,
+        .name = "host",
+        .zone = false,
+        .check = check,
+        .create = create,
+        .connect = connect_supervisor,
+        .network = network,
+        .scratch = scratch,
+        .destroy = destroy,
+        .recover = recover,
+        .rootfs_add = rootfs_add,
+        .rootfs_remove = rootfs_remove,
+        .rootfs_recover = rootfs_recover,
 };

@@ -21,7 +21,7 @@ static void note_exit(struct zl_container *container, const char *message)
 	enum zl_container_phase phase = zl_container_phase(container);
 
 	if (phase != ZL_CONTAINER_RUNNING && phase != ZL_CONTAINER_STARTING &&
-		phase != ZL_CONTAINER_CREATED)
+	        phase != ZL_CONTAINER_CREATED)
 		return;
 	if (zl_container_set_exited(container, 137, false, 0, "Error", message))
 		zl_container_finish(container);
@@ -42,7 +42,7 @@ void zl_sandbox_end_containers(struct zl_sandbox *sandbox, const char *message)
 static void shut_down_zone(struct zl_sandbox *sandbox)
 {
 	struct zl_cancel limit = {
-		.fd = -1, .deadline_ns = zl_clock_monotonic() + SHUTDOWN_TIMEOUT_NS};
+	        .fd = -1, .deadline_ns = zl_clock_monotonic() + SHUTDOWN_TIMEOUT_NS};
 	struct zl_error why = ZL_ERROR_INIT;
 
 	if (sandbox->client == NULL)
@@ -57,7 +57,7 @@ int zl_sandbox_take_down(struct zl_sandbox *sandbox, struct zl_error *err)
 	shut_down_zone(sandbox);
 	if (sandbox->services->hypervisor != NULL && sandbox->domid >= 0)
 		sandbox->services->hypervisor->ops->domain_unwatch(
-			sandbox->services->hypervisor, (uint32_t)sandbox->domid);
+		        sandbox->services->hypervisor, (uint32_t)sandbox->domid);
 	zl_sandbox_end_containers(sandbox, "the pod was stopped");
 	if (sandbox->backend->destroy(sandbox, err) < 0)
 		return -1;
@@ -104,8 +104,8 @@ void zl_sandbox_died(struct zl_sandbox *sandbox)
 static int enter_to_end(struct zl_sandbox *sandbox, struct zl_call *call, struct zl_error *err)
 {
 	struct zl_cancel patience = {.fd = -1,
-		.deadline_ns = zl_clock_monotonic() + STOP_PATIENCE_NS,
-		.parent = &call->cancel};
+	        .deadline_ns = zl_clock_monotonic() + STOP_PATIENCE_NS,
+	        .parent = &call->cancel};
 
 	struct zl_error stopping = ZL_ERROR_INIT;
 
@@ -135,15 +135,15 @@ static int stop(struct zl_sandbox *sandbox, struct zl_error *err)
 		return -1;
 	if (phase == ZL_SANDBOX_READY)
 		zl_publish_sandbox(
-			sandbox, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT);
+		        sandbox, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT);
 	return 0;
 }
 
 ZL_RPC_HANDLER(zl_handle_stop_pod_sandbox, struct zl_services, StopPodSandboxRequest,
-	StopPodSandboxResponse)
+        StopPodSandboxResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox =
-		zl_sandbox_find(service, request->pod_sandbox_id, NULL);
+	        zl_sandbox_find(service, request->pod_sandbox_id, NULL);
 	zl_auto(gate) struct zl_gate *inside = NULL;
 
 	// One that is not there is stopped (CRI: the call is idempotent).
@@ -169,10 +169,10 @@ int zl_sandbox_remove_containers(struct zl_sandbox *sandbox, struct zl_error *er
 }
 
 ZL_RPC_HANDLER(zl_handle_remove_pod_sandbox, struct zl_services, RemovePodSandboxRequest,
-	RemovePodSandboxResponse)
+        RemovePodSandboxResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox =
-		zl_sandbox_find(service, request->pod_sandbox_id, NULL);
+	        zl_sandbox_find(service, request->pod_sandbox_id, NULL);
 	zl_auto(gate) struct zl_gate *inside = NULL;
 
 	if (sandbox == NULL)
@@ -185,7 +185,7 @@ ZL_RPC_HANDLER(zl_handle_remove_pod_sandbox, struct zl_services, RemovePodSandbo
 		return -1;
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
 	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0 ||
-		zl_sandbox_remove_containers(sandbox, err) < 0)
+	        zl_sandbox_remove_containers(sandbox, err) < 0)
 		return -1;
 	if (zl_sandbox_forget(sandbox, err) < 0)
 		return zl_error_wrap(err, "remove pod %s", zl_sandbox_pod(sandbox));

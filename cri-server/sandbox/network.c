@@ -22,10 +22,10 @@ static const char *protocol_name(Runtime__V1__Protocol protocol)
 }
 
 static struct zl_cni_port *list_ports(
-	const Runtime__V1__PodSandboxConfig *config, struct zl_arena *arena, size_t *ret_count)
+        const Runtime__V1__PodSandboxConfig *config, struct zl_arena *arena, size_t *ret_count)
 {
 	struct zl_cni_port *ports =
-		zl_arena_array(arena, config->n_port_mappings, sizeof(struct zl_cni_port));
+	        zl_arena_array(arena, config->n_port_mappings, sizeof(struct zl_cni_port));
 	size_t count = 0;
 
 	for (size_t i = 0; i < config->n_port_mappings; i++) {
@@ -34,10 +34,10 @@ static struct zl_cni_port *list_ports(
 		if (p->host_port <= 0)
 			continue;
 		ports[count++] = (struct zl_cni_port){
-			.host_port = p->host_port,
-			.container_port = p->container_port,
-			.protocol = protocol_name(p->protocol),
-			.host_ip = p->host_ip,
+		        .host_port = p->host_port,
+		        .container_port = p->container_port,
+		        .protocol = protocol_name(p->protocol),
+		        .host_ip = p->host_ip,
 		};
 	}
 	*ret_count = count;
@@ -49,11 +49,11 @@ static void fill_pod(struct zl_sandbox *sandbox, struct zl_arena *arena, struct 
 	const Runtime__V1__PodSandboxMetadata *m = sandbox->config->metadata;
 
 	*pod = (struct zl_cni_pod){
-		.sandbox_id = sandbox->id,
-		.name = m->name,
-		.namespace_ = m->namespace_,
-		.uid = m->uid,
-		.netns = sandbox->netns,
+	        .sandbox_id = sandbox->id,
+	        .name = m->name,
+	        .namespace_ = m->namespace_,
+	        .uid = m->uid,
+	        .netns = sandbox->netns,
 	};
 	pod->ports = list_ports(sandbox->config, arena, &pod->port_count);
 }
@@ -66,13 +66,13 @@ static void *run_add(void *argument)
 
 	fill_pod(job->sandbox, &arena, &pod);
 	job->result = zl_cni_add(
-		job->sandbox->services->cni, &pod, job->cancel, &job->network, &job->error);
+	        job->sandbox->services->cni, &pod, job->cancel, &job->network, &job->error);
 	zl_timeline_mark(job->sandbox, "cni");
 	return NULL;
 }
 
 int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	int failure;
 
@@ -90,7 +90,7 @@ int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
 
 // The addresses without their prefix length, the first interface's first.
 static int set_ips(
-	struct zl_sandbox *sandbox, const struct zl_cni_result *network, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cni_result *network, struct zl_error *err)
 {
 	zl_auto(strv) char **ips = NULL;
 
@@ -101,15 +101,15 @@ static int set_ips(
 			const char *cidr = each->addresses[a].cidr;
 
 			if (zl_strv_append_format(
-				    &ips, err, "%.*s", (int)strcspn(cidr, "/"), cidr) < 0)
+			            &ips, err, "%.*s", (int)strcspn(cidr, "/"), cidr) < 0)
 				return -1;
 		}
 	}
 	if (ips == NULL)
 		return zl_error_set(err, ZL_UNAVAILABLE,
-			"pod %s: the CNI plugins gave it no address; check the network "
-			"configuration's ipam section",
-			zl_sandbox_pod(sandbox));
+		        "pod %s: the CNI plugins gave it no address; check the network "
+		        "configuration's ipam section",
+		        zl_sandbox_pod(sandbox));
 	pthread_mutex_lock(&sandbox->lock);
 	zl_strv_free(sandbox->ips);
 	sandbox->ips = zl_take(ips);
@@ -164,7 +164,7 @@ static const char *node_resolv_conf(struct zl_arena *arena, struct zl_error *err
 }
 
 static void add_words(
-	struct zl_buffer *text, const char *keyword, const char *const *words, size_t count)
+        struct zl_buffer *text, const char *keyword, const char *const *words, size_t count)
 {
 	if (count == 0)
 		return;
@@ -175,7 +175,7 @@ static void add_words(
 }
 
 const char *zl_network_resolv_conf(
-	const Runtime__V1__DNSConfig *dns, struct zl_arena *arena, struct zl_error *err)
+        const Runtime__V1__DNSConfig *dns, struct zl_arena *arena, struct zl_error *err)
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(RESOLV_CONF_MAX);
 	const char *node;

@@ -26,7 +26,7 @@ struct zl_network_job {
 
 // Makes the namespace and starts the ADD. Whoever starts joins, whatever else fails.
 int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 // Waits for the ADD and sets the sandbox's addresses. Joining twice or an unstarted one is fine.
 int zl_network_join(struct zl_network_job *job, struct zl_error *err);
 // Joins if need be and frees the result.
@@ -39,6 +39,6 @@ int zl_network_remove(struct zl_sandbox *sandbox, struct zl_error *err);
 // The text of the containers' /etc/resolv.conf: the pod's DNS configuration, or the node's own file
 // where it has none (CRI leaves that to the runtime).
 const char *zl_network_resolv_conf(
-	const Runtime__V1__DNSConfig *dns, struct zl_arena *arena, struct zl_error *err);
+        const Runtime__V1__DNSConfig *dns, struct zl_arena *arena, struct zl_error *err);
 
 #endif

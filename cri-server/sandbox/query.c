@@ -15,14 +15,14 @@
 static Runtime__V1__PodSandboxState state_of(enum zl_sandbox_phase phase)
 {
 	return phase == ZL_SANDBOX_READY ? RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY
-					 : RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_NOTREADY;
+	                                 : RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_NOTREADY;
 }
 
 static Runtime__V1__PodSandboxNetworkStatus *network_of(
-	struct zl_sandbox *sandbox, struct zl_arena *arena)
+        struct zl_sandbox *sandbox, struct zl_arena *arena)
 {
 	Runtime__V1__PodSandboxNetworkStatus *network =
-		ZL_MESSAGE_NEW(arena, PodSandboxNetworkStatus, pod_sandbox_network_status);
+	        ZL_MESSAGE_NEW(arena, PodSandboxNetworkStatus, pod_sandbox_network_status);
 	size_t count = 0;
 
 	pthread_mutex_lock(&sandbox->lock);
@@ -42,20 +42,20 @@ static Runtime__V1__PodSandboxNetworkStatus *network_of(
 }
 
 static Runtime__V1__LinuxPodSandboxStatus *linux_of(
-	struct zl_sandbox *sandbox, struct zl_arena *arena)
+        struct zl_sandbox *sandbox, struct zl_arena *arena)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *lin = sandbox->config->linux;
 	Runtime__V1__LinuxPodSandboxStatus *status =
-		ZL_MESSAGE_NEW(arena, LinuxPodSandboxStatus, linux_pod_sandbox_status);
+	        ZL_MESSAGE_NEW(arena, LinuxPodSandboxStatus, linux_pod_sandbox_status);
 
 	status->namespaces = ZL_MESSAGE_NEW(arena, Namespace, namespace);
 	if (lin != NULL && lin->security_context != NULL &&
-		lin->security_context->namespace_options != NULL)
+	        lin->security_context->namespace_options != NULL)
 		status->namespaces->options =
-			zl_message_copy(arena, &lin->security_context->namespace_options->base);
+		        zl_message_copy(arena, &lin->security_context->namespace_options->base);
 	else
 		status->namespaces->options =
-			ZL_MESSAGE_NEW(arena, NamespaceOption, namespace_option);
+		        ZL_MESSAGE_NEW(arena, NamespaceOption, namespace_option);
 	return status;
 }
 
@@ -63,7 +63,7 @@ Runtime__V1__PodSandboxStatus *zl_sandbox_status(struct zl_sandbox *sandbox, str
 {
 	const Runtime__V1__PodSandboxConfig *c = sandbox->config;
 	Runtime__V1__PodSandboxStatus *status =
-		ZL_MESSAGE_NEW(arena, PodSandboxStatus, pod_sandbox_status);
+	        ZL_MESSAGE_NEW(arena, PodSandboxStatus, pod_sandbox_status);
 
 	status->id = zl_arena_strdup(arena, sandbox->id);
 	status->metadata = zl_message_copy(arena, &c->metadata->base);
@@ -72,11 +72,11 @@ Runtime__V1__PodSandboxStatus *zl_sandbox_status(struct zl_sandbox *sandbox, str
 	status->network = network_of(sandbox, arena);
 	status->linux = linux_of(sandbox, arena);
 	status->labels = zl_message_map(arena,
-		&runtime__v1__pod_sandbox_status__labels_entry__descriptor, c->labels, c->n_labels);
+	        &runtime__v1__pod_sandbox_status__labels_entry__descriptor, c->labels, c->n_labels);
 	status->n_labels = c->n_labels;
 	status->annotations = zl_message_map(arena,
-		&runtime__v1__pod_sandbox_status__annotations_entry__descriptor, c->annotations,
-		c->n_annotations);
+	        &runtime__v1__pod_sandbox_status__annotations_entry__descriptor, c->annotations,
+	        c->n_annotations);
 	status->n_annotations = c->n_annotations;
 	status->runtime_handler = zl_arena_strdup(arena, sandbox->handler);
 	return status;
@@ -88,8 +88,8 @@ static json_t *timeline_json(struct zl_sandbox *sandbox)
 
 	for (size_t i = 0; i < sandbox->timeline.count; i++)
 		json_array_append_new(
-			list, json_pack("{s:s, s:I}", "step", sandbox->timeline.steps[i].name,
-				      "atNs", (json_int_t)sandbox->timeline.steps[i].at_ns));
+		        list, json_pack("{s:s, s:I}", "step", sandbox->timeline.steps[i].name,
+		                      "atNs", (json_int_t)sandbox->timeline.steps[i].at_ns));
 	return list;
 }
 
@@ -102,12 +102,12 @@ static char *verbose_info(struct zl_sandbox *sandbox, struct zl_arena *arena)
 
 	pthread_mutex_lock(&sandbox->lock);
 	info = json_pack("{s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s}", "handler",
-		sandbox->backend->name, "domid", (json_int_t)sandbox->domid, "pid",
-		(json_int_t)sandbox->pid, "name", sandbox->domain_name, "uuid",
-		sandbox->domain_uuid, "memoryBytes", (json_int_t)sandbox->size.memory_bytes,
-		"vcpus", (json_int_t)sandbox->size.vcpus, "uptimeNs",
-		(json_int_t)(sandbox->ready_at_ns > 0 ? now - sandbox->ready_at_ns : 0), "reason",
-		sandbox->reason, "message", sandbox->message, "netns", sandbox->netns);
+	        sandbox->backend->name, "domid", (json_int_t)sandbox->domid, "pid",
+	        (json_int_t)sandbox->pid, "name", sandbox->domain_name, "uuid",
+	        sandbox->domain_uuid, "memoryBytes", (json_int_t)sandbox->size.memory_bytes,
+	        "vcpus", (json_int_t)sandbox->size.vcpus, "uptimeNs",
+	        (json_int_t)(sandbox->ready_at_ns > 0 ? now - sandbox->ready_at_ns : 0), "reason",
+	        sandbox->reason, "message", sandbox->message, "netns", sandbox->netns);
 	json_object_set_new(info, "timeline", timeline_json(sandbox));
 	pthread_mutex_unlock(&sandbox->lock);
 	text = json_dumps(info, JSON_COMPACT);
@@ -115,7 +115,7 @@ static char *verbose_info(struct zl_sandbox *sandbox, struct zl_arena *arena)
 }
 
 static void fill_containers(struct zl_sandbox *sandbox, struct zl_call *call,
-	Runtime__V1__PodSandboxStatusResponse *response)
+        Runtime__V1__PodSandboxStatusResponse *response)
 {
 	size_t count;
 	struct zl_container **list = zl_container_list(sandbox->services, sandbox, &count);
@@ -128,10 +128,10 @@ static void fill_containers(struct zl_sandbox *sandbox, struct zl_call *call,
 }
 
 ZL_RPC_HANDLER(zl_handle_pod_sandbox_status, struct zl_services, PodSandboxStatusRequest,
-	PodSandboxStatusResponse)
+        PodSandboxStatusResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox =
-		zl_sandbox_find(service, request->pod_sandbox_id, err);
+	        zl_sandbox_find(service, request->pod_sandbox_id, err);
 
 	if (sandbox == NULL)
 		return -1;
@@ -141,8 +141,8 @@ ZL_RPC_HANDLER(zl_handle_pod_sandbox_status, struct zl_services, PodSandboxStatu
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-			&runtime__v1__pod_sandbox_status_response__info_entry__descriptor, "zone",
-			verbose_info(sandbox, &call->arena));
+		        &runtime__v1__pod_sandbox_status_response__info_entry__descriptor, "zone",
+		        verbose_info(sandbox, &call->arena));
 		response->n_info = 1;
 	}
 	return 0;
@@ -159,7 +159,7 @@ static bool matches(struct zl_sandbox *sandbox, const Runtime__V1__PodSandboxFil
 	if (filter->state != NULL && state_of(zl_sandbox_phase(sandbox)) != filter->state->state)
 		return false;
 	return zl_message_map_matches(
-		c->labels, c->n_labels, filter->label_selector, filter->n_label_selector);
+	        c->labels, c->n_labels, filter->label_selector, filter->n_label_selector);
 }
 
 static Runtime__V1__PodSandbox *list_entry(struct zl_sandbox *sandbox, struct zl_arena *arena)
@@ -172,18 +172,18 @@ static Runtime__V1__PodSandbox *list_entry(struct zl_sandbox *sandbox, struct zl
 	entry->state = state_of(zl_sandbox_phase(sandbox));
 	entry->created_at = sandbox->created_at_ns;
 	entry->labels = zl_message_map(
-		arena, &runtime__v1__pod_sandbox__labels_entry__descriptor, c->labels, c->n_labels);
+	        arena, &runtime__v1__pod_sandbox__labels_entry__descriptor, c->labels, c->n_labels);
 	entry->n_labels = c->n_labels;
 	entry->annotations =
-		zl_message_map(arena, &runtime__v1__pod_sandbox__annotations_entry__descriptor,
-			c->annotations, c->n_annotations);
+	        zl_message_map(arena, &runtime__v1__pod_sandbox__annotations_entry__descriptor,
+	                c->annotations, c->n_annotations);
 	entry->n_annotations = c->n_annotations;
 	entry->runtime_handler = zl_arena_strdup(arena, sandbox->handler);
 	return entry;
 }
 
 ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxRequest,
-	ListPodSandboxResponse)
+        ListPodSandboxResponse)
 {
 	size_t count;
 	struct zl_sandbox **list = zl_sandbox_list(service, &count);
@@ -192,7 +192,7 @@ ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxReq
 	for (size_t i = 0; i < count; i++) {
 		// One whose RunPodSandbox has not answered is nobody's yet.
 		if (zl_sandbox_phase(list[i]) != ZL_SANDBOX_CREATING &&
-			matches(list[i], request->filter))
+		        matches(list[i], request->filter))
 			response->items[response->n_items++] = list_entry(list[i], &call->arena);
 	}
 	zl_sandbox_list_free(list, count);

@@ -9,6 +9,6 @@
 #include "cri-server/sandbox/sandbox.h"
 
 Runtime__V1__PodSandboxStatus *zl_sandbox_status(
-	struct zl_sandbox *sandbox, struct zl_arena *arena);
+        struct zl_sandbox *sandbox, struct zl_arena *arena);
 
 #endif

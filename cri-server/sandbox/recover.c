@@ -13,13 +13,13 @@
 #include "cri-server/sandbox/services.h"
 
 static struct zl_sandbox *sandbox_from_record(
-	struct zl_services *services, const struct zl_sandbox_record *record, struct zl_error *err)
+        struct zl_services *services, const struct zl_sandbox_record *record, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	const struct zl_backend *backend = zl_backend_find(services, record->handler, err);
 	const Runtime__V1__PodSandboxConfig *config =
-		zl_message_unpack(&arena, &runtime__v1__pod_sandbox_config__descriptor,
-			record->config, record->config_length, ZL_MESSAGE_MEMORY_LIMIT, err);
+	        zl_message_unpack(&arena, &runtime__v1__pod_sandbox_config__descriptor,
+	                record->config, record->config_length, ZL_MESSAGE_MEMORY_LIMIT, err);
 	struct zl_sandbox *sandbox;
 
 	if (backend == NULL || config == NULL)
@@ -34,13 +34,13 @@ static struct zl_sandbox *sandbox_from_record(
 	sandbox->pid = record->pid;
 	sandbox->pid_started = record->pid_started;
 	sandbox->size = (struct zl_zone_size){.memory_bytes = record->memory_bytes,
-		.vcpus = record->vcpus,
-		.scratch_bytes = record->scratch_bytes};
+	        .vcpus = record->vcpus,
+	        .scratch_bytes = record->scratch_bytes};
 	(void)snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", record->reason);
 	(void)snprintf(sandbox->message, sizeof(sandbox->message), "%s", record->message);
 	if (record->ips != NULL)
 		sandbox->ips = zl_strv_copy((char *const *)record->ips,
-			zl_strv_length((char *const *)record->ips), NULL);
+		        zl_strv_length((char *const *)record->ips), NULL);
 	return sandbox;
 }
 
@@ -65,17 +65,17 @@ static void read_extra(struct zl_container *container, const char *text)
 	{
 		if (container->user.group_count < ZL_ARRAY_SIZE(container->user.groups))
 			container->user.groups[container->user.group_count++] =
-				(uint32_t)json_integer_value(group);
+			        (uint32_t)json_integer_value(group);
 	}
 }
 
 static struct zl_container *container_from_record(
-	struct zl_sandbox *sandbox, const struct zl_container_record *record, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_container_record *record, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	const Runtime__V1__ContainerConfig *config =
-		zl_message_unpack(&arena, &runtime__v1__container_config__descriptor,
-			record->config, record->config_length, ZL_MESSAGE_MEMORY_LIMIT, err);
+	        zl_message_unpack(&arena, &runtime__v1__container_config__descriptor,
+	                record->config, record->config_length, ZL_MESSAGE_MEMORY_LIMIT, err);
 	struct zl_container *container;
 
 	if (config == NULL)
@@ -105,11 +105,11 @@ static int load_containers(struct zl_sandbox *sandbox, struct zl_error *err)
 	int result = 0;
 
 	if (zl_state_container_list(sandbox->services->state, sandbox->id, &records, &count, err) <
-		0)
+	        0)
 		return -1;
 	for (size_t i = 0; i < count && result == 0; i++) {
 		zl_auto(container) struct zl_container *container =
-			container_from_record(sandbox, &records[i], err);
+		        container_from_record(sandbox, &records[i], err);
 
 		if (container == NULL) {
 			result = -1;
@@ -118,7 +118,7 @@ static int load_containers(struct zl_sandbox *sandbox, struct zl_error *err)
 		zl_container_index(container);
 		if (records[i].image_device[0] != '\0' && sandbox->phase == ZL_SANDBOX_READY)
 			result = sandbox->backend->rootfs_recover(
-				container, records[i].image_device, err);
+			        container, records[i].image_device, err);
 	}
 	zl_container_records_free(records, count);
 	return result;
@@ -133,20 +133,20 @@ static int resume_log(struct zl_container *container, struct zl_error *err)
 	struct zl_zone_client *client = container->sandbox->client;
 
 	container->log = zl_container_log_open(
-		container->log_path, zl_container_commit_path(container, &arena), true, err);
+	        container->log_path, zl_container_commit_path(container, &arena), true, err);
 	if (container->log == NULL)
 		return -1;
 	if (zl_zone_stream_seek(client, container->id, ZL_ZONE_STDOUT,
-		    zl_container_log_offset(container->log, ZL_LOG_STDOUT), err) < 0)
+	            zl_container_log_offset(container->log, ZL_LOG_STDOUT), err) < 0)
 		return -1;
 	if (container->config->tty)
 		return 0;
 	return zl_zone_stream_seek(client, container->id, ZL_ZONE_STDERR,
-		zl_container_log_offset(container->log, ZL_LOG_STDERR), err);
+	        zl_container_log_offset(container->log, ZL_LOG_STDERR), err);
 }
 
 static const struct zl_zone_status *find_status(
-	const struct zl_zone_status *list, size_t count, const char *id)
+        const struct zl_zone_status *list, size_t count, const char *id)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(list[i].id, id) == 0)
@@ -161,14 +161,14 @@ static void catch_up(struct zl_container *container, const struct zl_zone_status
 	struct zl_error why = ZL_ERROR_INIT;
 
 	if (container->phase == ZL_CONTAINER_CREATING ||
-		container->phase == ZL_CONTAINER_REMOVING) {
+	        container->phase == ZL_CONTAINER_REMOVING) {
 		if (zl_container_forget(container, &why) < 0)
 			zl_log_error("removing a half-made container: %s", why.message);
 		return;
 	}
 	if (status == NULL) {
 		if (zl_container_set_exited(container, 255, false, 0, "Unknown",
-			    "the supervisor does not know the container any more"))
+		            "the supervisor does not know the container any more"))
 			zl_container_finish(container);
 		return;
 	}
@@ -183,7 +183,7 @@ static void catch_up(struct zl_container *container, const struct zl_zone_status
 		container->phase = ZL_CONTAINER_RUNNING;
 		container->pid = status->pid;
 	} else if (zl_container_set_exited(container, status->exit_code, status->oom_killed,
-			   status->finished_at_ns, NULL, NULL)) {
+	                   status->finished_at_ns, NULL, NULL)) {
 		zl_container_finish(container);
 	}
 }
@@ -233,7 +233,7 @@ static void recover_ready(struct zl_sandbox *sandbox)
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_NOTREADY, "SandboxDied", why.message);
 	zl_sandbox_end_containers(sandbox, why.message);
 	if (sandbox->backend->destroy(sandbox, &why) < 0 ||
-		zl_sandbox_save(sandbox, ZL_STEP_DONE, &why) < 0)
+	        zl_sandbox_save(sandbox, ZL_STEP_DONE, &why) < 0)
 		zl_log_error("freeing what the dead sandbox held: %s", why.message);
 }
 
@@ -245,8 +245,8 @@ static void finish_removal(struct zl_sandbox *sandbox)
 
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
 	if (zl_sandbox_take_down(sandbox, &why) < 0 ||
-		zl_sandbox_remove_containers(sandbox, &why) < 0 ||
-		zl_sandbox_forget(sandbox, &why) < 0)
+	        zl_sandbox_remove_containers(sandbox, &why) < 0 ||
+	        zl_sandbox_forget(sandbox, &why) < 0)
 		zl_log_error("removing a half-made sandbox: %s", why.message);
 	else
 		zl_log_info("removed a sandbox that was half made or half removed");
@@ -298,7 +298,7 @@ static int sweep(struct zl_services *services, struct zl_error *err)
 	for (size_t i = 0; ids != NULL && i < count; i++)
 		ids[i] = list[i]->id;
 	result = ids != NULL ? zl_store_sweep(services->store, ids, count, err)
-			     : zl_error_nomem(err);
+	                     : zl_error_nomem(err);
 	zl_sandbox_list_free(list, count);
 	return result;
 }

@@ -23,22 +23,22 @@ static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct
 
 	if (c == NULL || c->metadata == NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"RunPodSandbox: the request has no config with metadata");
+		        "RunPodSandbox: the request has no config with metadata");
 	if (c->metadata->name[0] == '\0' || c->metadata->namespace_[0] == '\0' ||
-		c->metadata->uid[0] == '\0')
+	        c->metadata->uid[0] == '\0')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"RunPodSandbox: the pod's metadata needs name, namespace and uid (have "
-			"\"%s\", \"%s\", \"%s\")",
-			c->metadata->name, c->metadata->namespace_, c->metadata->uid);
+		        "RunPodSandbox: the pod's metadata needs name, namespace and uid (have "
+		        "\"%s\", \"%s\", \"%s\")",
+		        c->metadata->name, c->metadata->namespace_, c->metadata->uid);
 	if (strlen(c->hostname) > HOSTNAME_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"pod %s/%s: its hostname is longer than the %d characters Linux allows",
-			c->metadata->namespace_, c->metadata->name, HOSTNAME_MAX);
+		        "pod %s/%s: its hostname is longer than the %d characters Linux allows",
+		        c->metadata->namespace_, c->metadata->name, HOSTNAME_MAX);
 	return 0;
 }
 
 static struct zl_sandbox *new_sandbox(struct zl_services *services,
-	const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
+        const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
 {
 	const struct zl_backend *backend;
 	struct zl_sandbox *sandbox;
@@ -50,13 +50,13 @@ static struct zl_sandbox *new_sandbox(struct zl_services *services,
 	if (backend == NULL || backend->check(request->config, err) < 0 || zl_id_make(id, err) < 0)
 		return NULL;
 	sandbox = zl_sandbox_new(
-		services, backend, request->runtime_handler, id, request->config, err);
+	        services, backend, request->runtime_handler, id, request->config, err);
 	if (sandbox == NULL)
 		return NULL;
 	if (zl_zone_size(sandbox->config, services->config, services->host.cpus, &sandbox->size,
-		    err) < 0) {
+	            err) < 0) {
 		zl_error_wrap(err, "pod %s/%s", sandbox->config->metadata->namespace_,
-			sandbox->config->metadata->name);
+		        sandbox->config->metadata->name);
 		zl_sandbox_unref(sandbox);
 		return NULL;
 	}
@@ -74,7 +74,7 @@ static int reserve(struct zl_sandbox *sandbox, struct zl_error *err)
 }
 
 static void fill_sysctls(
-	struct zl_sandbox *sandbox, struct zl_zone_config *config, struct zl_arena *arena)
+        struct zl_sandbox *sandbox, struct zl_zone_config *config, struct zl_arena *arena)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *lin = sandbox->config->linux;
 	struct zl_zone_sysctl *sysctls;
@@ -92,7 +92,7 @@ static void fill_sysctls(
 
 // Tells the supervisor who it is: names, network, disks, clock, entropy.
 static int configure(struct zl_sandbox *sandbox, const struct zl_cni_result *network,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_zone_config config = {.realtime_ns = zl_clock_real()};
@@ -116,7 +116,7 @@ static int configure(struct zl_sandbox *sandbox, const struct zl_cni_result *net
 }
 
 static int start_place(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	if (sandbox->backend->create(sandbox, cancel, err) < 0)
 		return -1;
@@ -127,14 +127,14 @@ static int start_place(
 
 // The network is made while the zone boots; both are awaited whichever fails.
 static int bring_up(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(network_job) struct zl_network_job job = {0};
 	struct zl_error network_error = ZL_ERROR_INIT;
 	int result;
 
 	if (zl_dir_make(sandbox->run_dir, 0700, err) < 0 ||
-		zl_network_start(&job, sandbox, cancel, err) < 0)
+	        zl_network_start(&job, sandbox, cancel, err) < 0)
 		return -1;
 	result = start_place(sandbox, cancel, err);
 	if (zl_network_join(&job, &network_error) < 0 && result == 0) {
@@ -163,8 +163,8 @@ static void undo(struct zl_sandbox *sandbox)
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
 	if (zl_sandbox_take_down(sandbox, &why) < 0 || zl_sandbox_forget(sandbox, &why) < 0)
 		zl_log_error("cleaning up after a failed start: %s; it is tried again at the next "
-			     "start of zoneletd, or by RemovePodSandbox %s",
-			why.message, sandbox->id);
+		             "start of zoneletd, or by RemovePodSandbox %s",
+		        why.message, sandbox->id);
 }
 
 static void log_timeline(struct zl_sandbox *sandbox)
@@ -173,12 +173,12 @@ static void log_timeline(struct zl_sandbox *sandbox)
 
 	for (size_t i = 0; i < sandbox->timeline.count; i++)
 		(void)zl_buffer_printf(&text, NULL, " %s=%.1fms", sandbox->timeline.steps[i].name,
-			(double)sandbox->timeline.steps[i].at_ns / (double)ZL_NS_PER_MS);
+		        (double)sandbox->timeline.steps[i].at_ns / (double)ZL_NS_PER_MS);
 	zl_log_info("sandbox ready:%s", zl_buffer_string(&text));
 }
 
 ZL_RPC_HANDLER(
-	zl_handle_run_pod_sandbox, struct zl_services, RunPodSandboxRequest, RunPodSandboxResponse)
+        zl_handle_run_pod_sandbox, struct zl_services, RunPodSandboxRequest, RunPodSandboxResponse)
 {
 	zl_auto(sandbox) struct zl_sandbox *sandbox = new_sandbox(service, request, err);
 	zl_auto(gate) struct zl_gate *inside = NULL;

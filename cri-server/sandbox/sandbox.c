@@ -19,11 +19,11 @@ static const char *make_domain_name(struct zl_sandbox *sandbox)
 {
 	const Runtime__V1__PodSandboxMetadata *m = sandbox->config->metadata;
 	char *name = zl_arena_printf(
-		&sandbox->arena, "%.60s.%.40s.%.*s", m->name, m->namespace_, SHORT_ID, sandbox->id);
+	        &sandbox->arena, "%.60s.%.40s.%.*s", m->name, m->namespace_, SHORT_ID, sandbox->id);
 
 	for (char *c = name; *c != '\0'; c++) {
 		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-",
-			    *c) == NULL)
+		            *c) == NULL)
 			*c = '-';
 	}
 	return name;
@@ -36,7 +36,7 @@ static const char *make_domain_uuid(struct zl_sandbox *sandbox)
 	const char *id = sandbox->id;
 
 	return zl_arena_printf(&sandbox->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", id, id + 8, id + 12,
-		id + 16, id + 20);
+	        id + 16, id + 20);
 }
 
 static const char *hostname_of(struct zl_sandbox *sandbox)
@@ -55,16 +55,16 @@ static void set_names(struct zl_sandbox *sandbox)
 
 	sandbox->hostname = hostname_of(sandbox);
 	sandbox->run_dir =
-		zl_arena_printf(&sandbox->arena, "%s/sandboxes/%s", config->run_dir, sandbox->id);
+	        zl_arena_printf(&sandbox->arena, "%s/sandboxes/%s", config->run_dir, sandbox->id);
 	sandbox->netns =
-		zl_arena_printf(&sandbox->arena, "/run/netns/zonelet-%.*s", SHORT_ID, sandbox->id);
+	        zl_arena_printf(&sandbox->arena, "/run/netns/zonelet-%.*s", SHORT_ID, sandbox->id);
 	sandbox->domain_name = sandbox->backend->zone ? make_domain_name(sandbox) : "";
 	sandbox->domain_uuid = sandbox->backend->zone ? make_domain_uuid(sandbox) : "";
 }
 
 struct zl_sandbox *zl_sandbox_new(struct zl_services *services, const struct zl_backend *backend,
-	const char *handler, const char *id, const Runtime__V1__PodSandboxConfig *config,
-	struct zl_error *err)
+        const char *handler, const char *id, const Runtime__V1__PodSandboxConfig *config,
+        struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
@@ -156,7 +156,7 @@ static struct zl_sandbox *find_by_prefix(struct zl_services *services, const cha
 }
 
 struct zl_sandbox *zl_sandbox_find(
-	struct zl_services *services, const char *id, struct zl_error *err)
+        struct zl_services *services, const char *id, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox;
 
@@ -196,7 +196,7 @@ void zl_sandbox_list_free(struct zl_sandbox **list, size_t count)
 const char *zl_sandbox_pod(const struct zl_sandbox *sandbox)
 {
 	return sandbox->domain_name[0] != '\0' ? sandbox->domain_name
-					       : sandbox->config->metadata->name;
+	                                       : sandbox->config->metadata->name;
 }
 
 // ---- the record
@@ -269,7 +269,7 @@ enum zl_sandbox_phase zl_sandbox_phase(struct zl_sandbox *sandbox)
 }
 
 void zl_sandbox_set_phase(struct zl_sandbox *sandbox, enum zl_sandbox_phase phase,
-	const char *reason, const char *message)
+        const char *reason, const char *message)
 {
 	pthread_mutex_lock(&sandbox->lock);
 	sandbox->phase = phase;
@@ -289,8 +289,8 @@ struct zl_zone_client *zl_sandbox_client(struct zl_sandbox *sandbox, struct zl_e
 		client = sandbox->client;
 	if (client == NULL)
 		zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"pod %s: its sandbox %.12s is not ready%s%s", zl_sandbox_pod(sandbox),
-			sandbox->id, sandbox->message[0] != '\0' ? ": " : "", sandbox->message);
+		        "pod %s: its sandbox %.12s is not ready%s%s", zl_sandbox_pod(sandbox),
+		        sandbox->id, sandbox->message[0] != '\0' ? ": " : "", sandbox->message);
 	pthread_mutex_unlock(&sandbox->lock);
 	return client;
 }

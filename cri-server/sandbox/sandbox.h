@@ -42,7 +42,7 @@ struct zl_exec;
 // An image attached to a zone as a block device, shared by the containers that have it.
 struct zl_image_disk {
 	char image_id[72];
-	char vdev[8];	// "xvdc"; "" for a free slot
+	char vdev[8];   // "xvdc"; "" for a free slot
 	unsigned users; // containers
 };
 
@@ -64,11 +64,11 @@ struct zl_sandbox {
 	char id[ZL_ID_SIZE];
 	struct zl_services *services;
 	const struct zl_backend *backend;
-	struct zl_arena arena;			     // config and the strings here
+	struct zl_arena arena;                       // config and the strings here
 	const Runtime__V1__PodSandboxConfig *config; // never NULL, metadata never NULL
-	const char *handler;			     // as the request named it ("zone")
-	const char *netns;			     // path; "" for the node's own network
-	const char *domain_name;		     // "" under `host`
+	const char *handler;                         // as the request named it ("zone")
+	const char *netns;                           // path; "" for the node's own network
+	const char *domain_name;                     // "" under `host`
 	const char *domain_uuid;
 	const char *run_dir;  // "<run_dir>/sandboxes/<id>"
 	const char *hostname; // the pod's, or the node's where it has none
@@ -79,7 +79,7 @@ struct zl_sandbox {
 	struct zl_gate gate;
 	struct zl_cancel stopping; // fired when stop or remove begins: ends work in the sandbox
 	struct zl_gate disk_gate;  // one attach or detach at a time; inside `gate`
-	UT_hash_handle hh;	   // services->sandboxes; guarded by services->lock
+	UT_hash_handle hh;         // services->sandboxes; guarded by services->lock
 
 	pthread_mutex_t lock; // guards all below
 	enum zl_sandbox_phase phase;
@@ -87,14 +87,14 @@ struct zl_sandbox {
 	char reason[64];
 	char message[512];
 	bool destroyed; // the back end has taken everything down
-	int64_t domid;	// -1: none
-	int64_t pid;	// supervisor under `host`; 0: none
+	int64_t domid;  // -1: none
+	int64_t pid;    // supervisor under `host`; 0: none
 	int64_t pid_started;
-	char **ips;		       // NULL-terminated
+	char **ips;                    // NULL-terminated
 	struct zl_zone_client *client; // NULL while there is no channel; see zl_sandbox_client
 	struct zl_image_disk disks[ZL_IMAGE_DISKS];
 	struct zl_container *containers; // hash by id (hh_sandbox)
-	struct zl_exec *execs;		 // hash by exec id
+	struct zl_exec *execs;           // hash by exec id
 	struct zl_timeline timeline;
 };
 
@@ -114,8 +114,8 @@ struct zl_container {
 
 	atomic_uint references;
 	struct zl_gate gate;
-	int exited_fd;		   // eventfd, readable for good once the container has exited
-	UT_hash_handle hh;	   // services->containers; guarded by services->lock
+	int exited_fd;             // eventfd, readable for good once the container has exited
+	UT_hash_handle hh;         // services->containers; guarded by services->lock
 	UT_hash_handle hh_sandbox; // sandbox->containers; guarded by sandbox->lock
 
 	// guarded by sandbox->lock
@@ -135,8 +135,8 @@ struct zl_container {
 
 // A new object with one reference and a new id, in no index yet. The configuration is copied.
 struct zl_sandbox *zl_sandbox_new(struct zl_services *services, const struct zl_backend *backend,
-	const char *handler, const char *id, const Runtime__V1__PodSandboxConfig *config,
-	struct zl_error *err);
+        const char *handler, const char *id, const Runtime__V1__PodSandboxConfig *config,
+        struct zl_error *err);
 struct zl_sandbox *zl_sandbox_ref(struct zl_sandbox *sandbox);
 void zl_sandbox_unref(struct zl_sandbox *sandbox); // NULL is fine
 ZL_AUTO_DEFINE(sandbox, struct zl_sandbox *, zl_sandbox_unref);
@@ -146,7 +146,7 @@ void zl_sandbox_unindex(struct zl_sandbox *sandbox); // gives it back; not index
 
 // By id or unique prefix of one. NOT_FOUND.
 struct zl_sandbox *zl_sandbox_find(
-	struct zl_services *services, const char *id, struct zl_error *err);
+        struct zl_services *services, const char *id, struct zl_error *err);
 // All of them, counted; the caller unrefs each and frees the array (zl_sandbox_list_free).
 struct zl_sandbox **zl_sandbox_list(struct zl_services *services, size_t *ret_count);
 void zl_sandbox_list_free(struct zl_sandbox **list, size_t count);
@@ -160,7 +160,7 @@ int zl_sandbox_add_record(struct zl_sandbox *sandbox, struct zl_error *err);
 
 enum zl_sandbox_phase zl_sandbox_phase(struct zl_sandbox *sandbox);
 void zl_sandbox_set_phase(struct zl_sandbox *sandbox, enum zl_sandbox_phase phase,
-	const char *reason, const char *message);
+        const char *reason, const char *message);
 
 // The channel, for one who is inside the gate (only the exclusive side closes it).
 // FAILED_PRECONDITION when the sandbox is not ready, with its reason.
@@ -171,7 +171,7 @@ void zl_timeline_mark(struct zl_sandbox *sandbox, const char *step);
 // ---- containers
 
 struct zl_container *zl_container_new(struct zl_sandbox *sandbox, const char *id,
-	const Runtime__V1__ContainerConfig *config, struct zl_error *err);
+        const Runtime__V1__ContainerConfig *config, struct zl_error *err);
 struct zl_container *zl_container_ref(struct zl_container *container);
 void zl_container_unref(struct zl_container *container);
 ZL_AUTO_DEFINE(container, struct zl_container *, zl_container_unref);
@@ -179,12 +179,12 @@ ZL_AUTO_DEFINE(container, struct zl_container *, zl_container_unref);
 void zl_container_index(struct zl_container *container);
 void zl_container_unindex(struct zl_container *container);
 struct zl_container *zl_container_find(
-	struct zl_services *services, const char *id, struct zl_error *err);
+        struct zl_services *services, const char *id, struct zl_error *err);
 // NULL if the sandbox has none of this id; counted. Any thread.
 struct zl_container *zl_container_in(struct zl_sandbox *sandbox, const char *id);
 // All, or those of one sandbox (NULL: all).
 struct zl_container **zl_container_list(
-	struct zl_services *services, struct zl_sandbox *sandbox, size_t *ret_count);
+        struct zl_services *services, struct zl_sandbox *sandbox, size_t *ret_count);
 void zl_container_list_free(struct zl_container **list, size_t count);
 
 int zl_container_add_record(struct zl_container *container, struct zl_error *err);
@@ -194,6 +194,6 @@ enum zl_container_phase zl_container_phase(struct zl_container *container);
 // Notes the end once; later calls change nothing. Wakes who waits on exited_fd. Returns whether it
 // was the first. Persisting and the event are the caller's (zl_container_finish).
 bool zl_container_set_exited(struct zl_container *container, int32_t exit_code, bool oom_killed,
-	int64_t finished_at_ns, const char *reason, const char *message);
+        int64_t finished_at_ns, const char *reason, const char *message);
 
 #endif

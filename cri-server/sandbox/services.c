@@ -13,53 +13,53 @@
 #include "cri-server/sandbox/recover.h"
 
 static const struct zl_rpc_method runtime_methods[] = {
-	{.name = "Version", .handler = zl_handle_version},
-	{.name = "Status", .handler = zl_handle_status},
-	{.name = "RuntimeConfig", .handler = zl_handle_runtime_config},
-	{.name = "UpdateRuntimeConfig", .handler = zl_handle_update_runtime_config},
-	{.name = "RunPodSandbox", .handler = zl_handle_run_pod_sandbox, .slow = true},
-	{.name = "StopPodSandbox", .handler = zl_handle_stop_pod_sandbox, .slow = true},
-	{.name = "RemovePodSandbox", .handler = zl_handle_remove_pod_sandbox, .slow = true},
-	{.name = "PodSandboxStatus", .handler = zl_handle_pod_sandbox_status},
-	{.name = "ListPodSandbox", .handler = zl_handle_list_pod_sandbox},
-	{.name = "CreateContainer", .handler = zl_handle_create_container, .slow = true},
-	{.name = "StartContainer", .handler = zl_handle_start_container, .slow = true},
-	{.name = "StopContainer", .handler = zl_handle_stop_container, .slow = true},
-	{.name = "RemoveContainer", .handler = zl_handle_remove_container, .slow = true},
-	{.name = "ListContainers", .handler = zl_handle_list_containers},
-	{.name = "ContainerStatus", .handler = zl_handle_container_status},
-	{.name = "ExecSync", .handler = zl_handle_exec_sync, .slow = true},
-	{.name = "ReopenContainerLog", .handler = zl_handle_reopen_container_log},
-	{.name = "GetContainerEvents",
-		.handler = zl_handle_get_container_events,
-		.stream = true,
-		.slow = true},
-	{.name = "Exec", .why = "streaming is not there yet; ExecSync is"},
-	{.name = "Attach", .why = "streaming is not there yet"},
-	{.name = "PortForward", .why = "streaming is not there yet"},
+        {.name = "Version", .handler = zl_handle_version},
+        {.name = "Status", .handler = zl_handle_status},
+        {.name = "RuntimeConfig", .handler = zl_handle_runtime_config},
+        {.name = "UpdateRuntimeConfig", .handler = zl_handle_update_runtime_config},
+        {.name = "RunPodSandbox", .handler = zl_handle_run_pod_sandbox, .slow = true},
+        {.name = "StopPodSandbox", .handler = zl_handle_stop_pod_sandbox, .slow = true},
+        {.name = "RemovePodSandbox", .handler = zl_handle_remove_pod_sandbox, .slow = true},
+        {.name = "PodSandboxStatus", .handler = zl_handle_pod_sandbox_status},
+        {.name = "ListPodSandbox", .handler = zl_handle_list_pod_sandbox},
+        {.name = "CreateContainer", .handler = zl_handle_create_container, .slow = true},
+        {.name = "StartContainer", .handler = zl_handle_start_container, .slow = true},
+        {.name = "StopContainer", .handler = zl_handle_stop_container, .slow = true},
+        {.name = "RemoveContainer", .handler = zl_handle_remove_container, .slow = true},
+        {.name = "ListContainers", .handler = zl_handle_list_containers},
+        {.name = "ContainerStatus", .handler = zl_handle_container_status},
+        {.name = "ExecSync", .handler = zl_handle_exec_sync, .slow = true},
+        {.name = "ReopenContainerLog", .handler = zl_handle_reopen_container_log},
+        {.name = "GetContainerEvents",
+                .handler = zl_handle_get_container_events,
+                .stream = true,
+                .slow = true},
+        {.name = "Exec", .why = "streaming is not there yet; ExecSync is"},
+        {.name = "Attach", .why = "streaming is not there yet"},
+        {.name = "PortForward", .why = "streaming is not there yet"},
 };
 
 static const struct zl_rpc_method image_methods[] = {
-	{.name = "PullImage", .handler = zl_handle_pull_image, .slow = true},
-	{.name = "ListImages", .handler = zl_handle_list_images},
-	{.name = "ImageStatus", .handler = zl_handle_image_status},
-	{.name = "RemoveImage", .handler = zl_handle_remove_image},
-	{.name = "ImageFsInfo", .handler = zl_handle_image_fs_info},
+        {.name = "PullImage", .handler = zl_handle_pull_image, .slow = true},
+        {.name = "ListImages", .handler = zl_handle_list_images},
+        {.name = "ImageStatus", .handler = zl_handle_image_status},
+        {.name = "RemoveImage", .handler = zl_handle_remove_image},
+        {.name = "ImageFsInfo", .handler = zl_handle_image_fs_info},
 };
 
 void zl_services_rpc(struct zl_services *services, struct zl_rpc_service ret[static 2])
 {
 	ret[0] = (struct zl_rpc_service){
-		.descriptor = &runtime__v1__runtime_service__descriptor,
-		.methods = runtime_methods,
-		.method_count = ZL_ARRAY_SIZE(runtime_methods),
-		.service = services,
+	        .descriptor = &runtime__v1__runtime_service__descriptor,
+	        .methods = runtime_methods,
+	        .method_count = ZL_ARRAY_SIZE(runtime_methods),
+	        .service = services,
 	};
 	ret[1] = (struct zl_rpc_service){
-		.descriptor = &runtime__v1__image_service__descriptor,
-		.methods = image_methods,
-		.method_count = ZL_ARRAY_SIZE(image_methods),
-		.service = services,
+	        .descriptor = &runtime__v1__image_service__descriptor,
+	        .methods = image_methods,
+	        .method_count = ZL_ARRAY_SIZE(image_methods),
+	        .service = services,
 	};
 }
 
@@ -79,7 +79,7 @@ static int open_state(struct zl_services *s, struct zl_error *err)
 	zl_auto(free) char *path = NULL;
 
 	if (zl_dir_make(s->config->root_dir, 0700, err) < 0 ||
-		zl_dir_make(s->config->run_dir, 0711, err) < 0)
+	        zl_dir_make(s->config->run_dir, 0711, err) < 0)
 		return -1;
 	if (asprintf(&path, "%s/state.db", s->config->root_dir) < 0) {
 		path = NULL;
@@ -97,7 +97,7 @@ static int open_hypervisor(struct zl_services *s, struct zl_error *err)
 		s->hypervisor = zl_xen_open(s->config->zone.hotplug, err);
 	if (s->hypervisor == NULL)
 		return zl_error_wrap(err,
-			"the zone handler needs Xen (without it, configure `handlers: [host]`)");
+		        "the zone handler needs Xen (without it, configure `handlers: [host]`)");
 	return s->hypervisor->ops->host_info(s->hypervisor, &s->host, err);
 }
 
@@ -105,13 +105,13 @@ static int open_store(struct zl_services *s, struct zl_error *err)
 {
 	const struct zl_config *c = s->config;
 	struct zl_store_options options = {
-		.root_dir = c->images.dir,
-		.puller = c->images.puller,
-		.puller_user = c->images.puller_user[0] != '\0' ? c->images.puller_user : NULL,
-		.registry_dir = c->images.registry_dir,
-		.insecure_registries = c->images.insecure_registries,
-		.max_layer_bytes = c->images.max_layer_bytes,
-		.parallel_layers = (uint32_t)c->images.parallel_layers,
+	        .root_dir = c->images.dir,
+	        .puller = c->images.puller,
+	        .puller_user = c->images.puller_user[0] != '\0' ? c->images.puller_user : NULL,
+	        .registry_dir = c->images.registry_dir,
+	        .insecure_registries = c->images.insecure_registries,
+	        .max_layer_bytes = c->images.max_layer_bytes,
+	        .parallel_layers = (uint32_t)c->images.parallel_layers,
 	};
 
 	s->store = zl_store_open(&options, err);
@@ -122,10 +122,10 @@ static int open_cni(struct zl_services *s, struct zl_error *err)
 {
 	const struct zl_config *c = s->config;
 	struct zl_cni_options options = {
-		.conf_dir = c->cni.conf_dir,
-		.bin_dirs = c->cni.bin_dirs,
-		.cache_dir = c->cni.cache_dir,
-		.timeout_ms = (int)(c->cni.timeout_ns / 1000000),
+	        .conf_dir = c->cni.conf_dir,
+	        .bin_dirs = c->cni.bin_dirs,
+	        .cache_dir = c->cni.cache_dir,
+	        .timeout_ms = (int)(c->cni.timeout_ns / 1000000),
 	};
 
 	s->cni = zl_cni_open(&options, err);
@@ -145,7 +145,7 @@ static int open_rest(struct zl_services *s, struct zl_error *err)
 }
 
 struct zl_services *zl_services_start(const struct zl_config *config, const char *version,
-	struct zl_hypervisor *hypervisor, struct zl_error *err)
+        struct zl_hypervisor *hypervisor, struct zl_error *err)
 {
 	struct zl_services *s = calloc(1, sizeof(*s));
 
@@ -159,8 +159,8 @@ struct zl_services *zl_services_start(const struct zl_config *config, const char
 	s->stopping = (struct zl_cancel)ZL_CANCEL_INIT;
 	pthread_mutex_init(&s->lock, NULL);
 	if (zl_cancel_init(&s->stopping, INT64_MAX, NULL, err) < 0 || open_state(s, err) < 0 ||
-		open_hypervisor(s, err) < 0 || open_store(s, err) < 0 || open_cni(s, err) < 0 ||
-		open_rest(s, err) < 0 || zl_services_recover(s, err) < 0) {
+	        open_hypervisor(s, err) < 0 || open_store(s, err) < 0 || open_cni(s, err) < 0 ||
+	        open_rest(s, err) < 0 || zl_services_recover(s, err) < 0) {
 		zl_services_stop(s);
 		return NULL;
 	}
@@ -181,7 +181,7 @@ static void drop_objects(struct zl_services *s)
 	for (size_t i = 0; i < count; i++) {
 		if (s->hypervisor != NULL && sandboxes[i]->domid >= 0)
 			s->hypervisor->ops->domain_unwatch(
-				s->hypervisor, (uint32_t)sandboxes[i]->domid);
+			        s->hypervisor, (uint32_t)sandboxes[i]->domid);
 		zl_sandbox_unindex(sandboxes[i]);
 	}
 	zl_sandbox_list_free(sandboxes, count);
@@ -229,7 +229,7 @@ void zl_services_stop(struct zl_services *s)
 }
 
 const struct zl_backend *zl_backend_find(
-	struct zl_services *services, const char *handler, struct zl_error *err)
+        struct zl_services *services, const char *handler, struct zl_error *err)
 {
 	static const struct zl_backend *const all[] = {&zl_backend_zone, &zl_backend_host};
 
@@ -240,9 +240,9 @@ const struct zl_backend *zl_backend_find(
 			return all[i];
 	}
 	zl_error_set(err, ZL_INVALID_ARGUMENT,
-		"no runtime handler \"%s\": this node offers%s%s; check runtimeClassName and "
-		"`handlers` in the configuration",
-		handler, offers(services->config, "zone") ? " zone" : "",
-		offers(services->config, "host") ? " host" : "");
+	        "no runtime handler \"%s\": this node offers%s%s; check runtimeClassName and "
+	        "`handlers` in the configuration",
+	        handler, offers(services->config, "zone") ? " zone" : "",
+	        offers(services->config, "host") ? " host" : "");
 	return NULL;
 }

@@ -25,12 +25,12 @@
 
 struct zl_services {
 	const struct zl_config *config; // outlives the services
-	const char *version;		// zonelet's
+	const char *version;            // zonelet's
 	struct zl_state *state;
 	struct zl_store *store;
 	struct zl_cni *cni;
 	struct zl_hypervisor *hypervisor; // NULL where the zone handler is not offered
-	struct zl_host_info host;	  // of the hypervisor, at start
+	struct zl_host_info host;         // of the hypervisor, at start
 	struct zl_zone_loop *loop;
 	struct zl_events *events;
 	struct zl_tasks *tasks;
@@ -45,7 +45,7 @@ struct zl_services {
 // Opens everything and recovers what an earlier daemon left. *hypervisor may be given (tests), else
 // Xen's is opened if the zone handler is configured.
 struct zl_services *zl_services_start(const struct zl_config *config, const char *version,
-	struct zl_hypervisor *hypervisor, struct zl_error *err);
+        struct zl_hypervisor *hypervisor, struct zl_error *err);
 void zl_services_stop(struct zl_services *services);
 
 // The tables for zl_rpc_options; `ret` has room for two. They point to static memory and services.

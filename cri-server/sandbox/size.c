@@ -17,8 +17,8 @@ static uint64_t whole_mib(uint64_t bytes)
 }
 
 static int set_memory(const Runtime__V1__LinuxContainerResources *limits,
-	const Runtime__V1__LinuxContainerResources *overhead, const struct zl_config *config,
-	struct zl_zone_size *size, struct zl_error *err)
+        const Runtime__V1__LinuxContainerResources *overhead, const struct zl_config *config,
+        struct zl_zone_size *size, struct zl_error *err)
 {
 	uint64_t bytes = config->zone.memory_bytes;
 
@@ -26,23 +26,23 @@ static int set_memory(const Runtime__V1__LinuxContainerResources *limits,
 		bytes = (uint64_t)limits->memory_limit_in_bytes;
 		if (bytes < LEAST_POD_MIB * MIB)
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"memory limit of %" PRIu64 " bytes: a zone needs a limit of at "
-				"least %d MiB",
-				bytes, LEAST_POD_MIB);
+			        "memory limit of %" PRIu64 " bytes: a zone needs a limit of at "
+			        "least %d MiB",
+			        bytes, LEAST_POD_MIB);
 		if (bytes > (UINT64_C(1) << 46))
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"memory limit of %" PRIu64 " bytes is more than 64 TiB", bytes);
+			        "memory limit of %" PRIu64 " bytes is more than 64 TiB", bytes);
 	}
 	bytes += config->zone.overhead_bytes;
 	if (overhead != NULL && overhead->memory_limit_in_bytes > 0 &&
-		(uint64_t)overhead->memory_limit_in_bytes > config->zone.overhead_bytes)
+	        (uint64_t)overhead->memory_limit_in_bytes > config->zone.overhead_bytes)
 		bytes += (uint64_t)overhead->memory_limit_in_bytes - config->zone.overhead_bytes;
 	size->memory_bytes = whole_mib(bytes);
 	return 0;
 }
 
 static void set_cpu(const Runtime__V1__LinuxContainerResources *limits,
-	const struct zl_config *config, uint32_t host_cpus, struct zl_zone_size *size)
+        const struct zl_config *config, uint32_t host_cpus, struct zl_zone_size *size)
 {
 	uint64_t vcpus = config->zone.vcpus;
 
@@ -55,9 +55,9 @@ static void set_cpu(const Runtime__V1__LinuxContainerResources *limits,
 	if (limits != NULL && limits->cpu_shares > 0) {
 		uint64_t weight = (uint64_t)limits->cpu_shares * WEIGHT_DEFAULT / SHARES_PER_CPU;
 
-		size->cpu_weight = weight < 1		 ? 1
-				   : weight > WEIGHT_MAX ? WEIGHT_MAX
-							 : (uint32_t)weight;
+		size->cpu_weight = weight < 1            ? 1
+		                   : weight > WEIGHT_MAX ? WEIGHT_MAX
+		                                         : (uint32_t)weight;
 	}
 	if (host_cpus > 0 && vcpus > host_cpus)
 		vcpus = host_cpus;
@@ -65,12 +65,12 @@ static void set_cpu(const Runtime__V1__LinuxContainerResources *limits,
 }
 
 int zl_zone_size(const Runtime__V1__PodSandboxConfig *pod, const struct zl_config *config,
-	uint32_t host_cpus, struct zl_zone_size *ret, struct zl_error *err)
+        uint32_t host_cpus, struct zl_zone_size *ret, struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerResources *limits =
-		pod->linux != NULL ? pod->linux->resources : NULL;
+	        pod->linux != NULL ? pod->linux->resources : NULL;
 	const Runtime__V1__LinuxContainerResources *overhead =
-		pod->linux != NULL ? pod->linux->overhead : NULL;
+	        pod->linux != NULL ? pod->linux->overhead : NULL;
 	struct zl_zone_size size = {.scratch_bytes = config->zone.scratch_bytes};
 
 	if (set_memory(limits, overhead, config, &size, err) < 0)

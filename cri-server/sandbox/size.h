@@ -23,6 +23,6 @@ struct zl_zone_size {
 // without a cpu limit the default vcpus (at most the host's) and no cap. host_cpus: physical cpus.
 // INVALID_ARGUMENT: a limit below what a zone needs to start.
 int zl_zone_size(const Runtime__V1__PodSandboxConfig *pod, const struct zl_config *config,
-	uint32_t host_cpus, struct zl_zone_size *ret, struct zl_error *err);
+        uint32_t host_cpus, struct zl_zone_size *ret, struct zl_error *err);
 
 #endif

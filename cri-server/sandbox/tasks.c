@@ -20,8 +20,8 @@ struct zl_tasks {
 	pthread_cond_t changed;
 	struct entry *first;
 	struct entry **end; // where the next one is linked
-	size_t waiting;	    // entries queued
-	size_t idle;	    // threads with nothing to do
+	size_t waiting;     // entries queued
+	size_t idle;        // threads with nothing to do
 	size_t thread_count;
 	pthread_t threads[THREADS_MAX];
 	bool stopping;

@@ -25,9 +25,9 @@ enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64 };
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
 	const Runtime__V1__LinuxSandboxSecurityContext *context =
-		config->linux != NULL ? config->linux->security_context : NULL;
+	        config->linux != NULL ? config->linux->security_context : NULL;
 	const Runtime__V1__NamespaceOption *options =
-		context != NULL ? context->namespace_options : NULL;
+	        context != NULL ? context->namespace_options : NULL;
 	const char *what = NULL;
 
 	if (options == NULL)
@@ -41,9 +41,9 @@ static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *e
 	if (what == NULL)
 		return 0;
 	return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		"pod %s/%s wants the node's %s namespace, which a zone cannot share; run it with "
-		"the handler \"host\" (runtimeClassName)",
-		config->metadata->namespace_, config->metadata->name, what);
+	        "pod %s/%s wants the node's %s namespace, which a zone cannot share; run it with "
+	        "the handler \"host\" (runtimeClassName)",
+	        config->metadata->namespace_, config->metadata->name, what);
 }
 
 // ---- the domain
@@ -68,20 +68,20 @@ static void vif_name(const struct zl_sandbox *sandbox, char out[static 16])
 static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
 {
 	static const char *const words[] = {
-		[ZL_DOMAIN_RUNNING] = "runs",
-		[ZL_DOMAIN_POWEROFF] = "powered itself off",
-		[ZL_DOMAIN_REBOOT] = "rebooted",
-		[ZL_DOMAIN_SUSPEND] = "was suspended",
-		[ZL_DOMAIN_CRASH] = "crashed",
-		[ZL_DOMAIN_GONE] = "was destroyed",
+	        [ZL_DOMAIN_RUNNING] = "runs",
+	        [ZL_DOMAIN_POWEROFF] = "powered itself off",
+	        [ZL_DOMAIN_REBOOT] = "rebooted",
+	        [ZL_DOMAIN_SUSPEND] = "was suspended",
+	        [ZL_DOMAIN_CRASH] = "crashed",
+	        [ZL_DOMAIN_GONE] = "was destroyed",
 	};
 
 	pthread_mutex_lock(&sandbox->lock);
 	if (sandbox->message[0] == '\0')
 		(void)snprintf(sandbox->message, sizeof(sandbox->message),
-			"the zone (domain %lld, %s) %s; `zonectl console %.12s` shows its kernel's "
-			"last words",
-			(long long)sandbox->domid, sandbox->domain_name, words[end], sandbox->id);
+		        "the zone (domain %lld, %s) %s; `zonectl console %.12s` shows its kernel's "
+		        "last words",
+		        (long long)sandbox->domid, sandbox->domain_name, words[end], sandbox->id);
 	pthread_mutex_unlock(&sandbox->lock);
 }
 
@@ -127,7 +127,7 @@ static enum zl_domain_type domain_type(const struct zl_services *services)
 }
 
 static int create_domain(struct zl_sandbox *sandbox, const char *root, const char *scratch,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	const struct zl_config *config = sandbox->services->config;
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
@@ -135,31 +135,31 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	char ifname[16];
 	struct zl_nic nic = {.devid = 0, .ifname = ifname};
 	const struct zl_disk disks[] = {
-		{.vdev = "xvda", .path = root, .readonly = true},
-		{.vdev = "xvdb", .path = scratch},
+	        {.vdev = "xvda", .path = root, .readonly = true},
+	        {.vdev = "xvdb", .path = scratch},
 	};
 	struct zl_domain_config domain = {
-		.name = sandbox->domain_name,
-		.uuid = sandbox->domain_uuid,
-		.type = domain_type(sandbox->services),
-		.kernel = config->zone.kernel,
-		.ramdisk = config->zone.ramdisk[0] != '\0' ? config->zone.ramdisk : NULL,
-		.cmdline = cmdline,
-		.memory_bytes = sandbox->size.memory_bytes,
-		.vcpus = sandbox->size.vcpus,
-		.cpu_weight = sandbox->size.cpu_weight,
-		.cpu_cap = sandbox->size.cpu_cap,
-		.disks = disks,
-		.disk_count = ZL_ARRAY_SIZE(disks),
-		.nics = &nic,
-		.nic_count = 1,
+	        .name = sandbox->domain_name,
+	        .uuid = sandbox->domain_uuid,
+	        .type = domain_type(sandbox->services),
+	        .kernel = config->zone.kernel,
+	        .ramdisk = config->zone.ramdisk[0] != '\0' ? config->zone.ramdisk : NULL,
+	        .cmdline = cmdline,
+	        .memory_bytes = sandbox->size.memory_bytes,
+	        .vcpus = sandbox->size.vcpus,
+	        .cpu_weight = sandbox->size.cpu_weight,
+	        .cpu_cap = sandbox->size.cpu_cap,
+	        .disks = disks,
+	        .disk_count = ZL_ARRAY_SIZE(disks),
+	        .nics = &nic,
+	        .nic_count = 1,
 	};
 	uint32_t domid;
 
 	make_mac(sandbox, nic.mac);
 	vif_name(sandbox, ifname);
 	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
-		config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
+	        config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
@@ -175,7 +175,7 @@ static int start_domain(struct zl_sandbox *sandbox, struct zl_error *err)
 	uint32_t domid = (uint32_t)sandbox->domid;
 
 	if (hv->ops->domain_watch(hv, domid, on_domain_event, sandbox, err) < 0 ||
-		hv->ops->domain_unpause(hv, domid, err) < 0)
+	        hv->ops->domain_unpause(hv, domid, err) < 0)
 		return -1;
 	zl_timeline_mark(sandbox, "unpause");
 	return 0;
@@ -189,10 +189,10 @@ static int create(struct zl_sandbox *sandbox, const struct zl_cancel *cancel, st
 
 	sandbox->destroyed = false;
 	if (zl_store_shared_device(services->store, services->config->zone.root_image, root, err) <
-		0)
+	        0)
 		return zl_error_wrap(err, "zone root");
 	if (zl_store_scratch_create(
-		    services->store, sandbox->id, sandbox->size.scratch_bytes, scratch, err) < 0)
+	            services->store, sandbox->id, sandbox->size.scratch_bytes, scratch, err) < 0)
 		return zl_error_wrap(err, "scratch disk");
 	zl_timeline_mark(sandbox, "disks");
 	if (create_domain(sandbox, root, scratch, cancel, err) < 0)
@@ -201,7 +201,7 @@ static int create(struct zl_sandbox *sandbox, const struct zl_cancel *cancel, st
 }
 
 static struct zl_transport *connect_zone(
-	struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct zl_transport *transport = zl_vchan_connect((uint32_t)sandbox->domid, cancel, err);
 
@@ -212,9 +212,9 @@ static struct zl_transport *connect_zone(
 		zl_error_set(err, ZL_UNAVAILABLE, "%s", sandbox->message);
 	else if (err != NULL && err->code == ZL_DEADLINE_EXCEEDED)
 		zl_error_set(err, ZL_DEADLINE_EXCEEDED,
-			"the zone's supervisor did not say hello in time (domain %lld); `zonectl "
-			"console %.12s` shows how far its kernel came",
-			(long long)sandbox->domid, sandbox->id);
+		        "the zone's supervisor did not say hello in time (domain %lld); `zonectl "
+		        "console %.12s` shows how far its kernel came",
+		        (long long)sandbox->domid, sandbox->id);
 	pthread_mutex_unlock(&sandbox->lock);
 	return NULL;
 }
@@ -222,10 +222,10 @@ static struct zl_transport *connect_zone(
 // ---- network
 
 static void fill_interface(struct zl_sandbox *sandbox, const struct zl_cni_interface *from,
-	struct zl_zone_interface *to, struct zl_arena *arena)
+        struct zl_zone_interface *to, struct zl_arena *arena)
 {
 	struct zl_zone_address *addresses =
-		zl_arena_array(arena, from->address_count, sizeof(*addresses));
+	        zl_arena_array(arena, from->address_count, sizeof(*addresses));
 	struct zl_zone_route *routes = zl_arena_array(arena, from->route_count, sizeof(*routes));
 	uint8_t mac[6];
 
@@ -235,33 +235,33 @@ static void fill_interface(struct zl_sandbox *sandbox, const struct zl_cni_inter
 	for (size_t i = 0; i < from->route_count; i++) {
 		routes[i].destination = from->routes[i].destination;
 		routes[i].gateway =
-			from->routes[i].gateway[0] != '\0' ? from->routes[i].gateway : NULL;
+		        from->routes[i].gateway[0] != '\0' ? from->routes[i].gateway : NULL;
 	}
 	*to = (struct zl_zone_interface){
-		.name = from->name,
-		.mac = zl_arena_printf(arena, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
-			mac[2], mac[3], mac[4], mac[5]),
-		.set_mac = from->mac[0] != '\0' ? from->mac : NULL,
-		.mtu = from->mtu,
-		.addresses = addresses,
-		.address_count = from->address_count,
-		.routes = routes,
-		.route_count = from->route_count,
+	        .name = from->name,
+	        .mac = zl_arena_printf(arena, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+	                mac[2], mac[3], mac[4], mac[5]),
+	        .set_mac = from->mac[0] != '\0' ? from->mac : NULL,
+	        .mtu = from->mtu,
+	        .addresses = addresses,
+	        .address_count = from->address_count,
+	        .routes = routes,
+	        .route_count = from->route_count,
 	};
 }
 
 static int network(struct zl_sandbox *sandbox, const struct zl_cni_result *network_result,
-	struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
+        struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
 {
 	struct zl_zone_interface *interface;
 	char vif[16];
 
 	if (network_result->interface_count != 1)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-			"the CNI plugins made %zu interfaces for the pod; a zone has exactly one "
-			"so "
-			"far",
-			network_result->interface_count);
+		        "the CNI plugins made %zu interfaces for the pod; a zone has exactly one "
+		        "so "
+		        "far",
+		        network_result->interface_count);
 	vif_name(sandbox, vif);
 	if (zl_splice_add(sandbox->netns, network_result->interfaces[0].name, vif, err) < 0)
 		return zl_error_wrap(err, "join the zone's interface to the pod's network");
@@ -318,7 +318,7 @@ static int release_images(struct zl_sandbox *sandbox, struct zl_error *err)
 		if (disk->users == 0)
 			continue;
 		if (zl_store_image_release(
-			    sandbox->services->store, disk->image_id, sandbox->id, err) < 0)
+		            sandbox->services->store, disk->image_id, sandbox->id, err) < 0)
 			return -1;
 		*disk = (struct zl_image_disk){0};
 	}
@@ -335,7 +335,7 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 	sandbox->domid = -1;
 	pthread_mutex_unlock(&sandbox->lock);
 	if (release_images(sandbox, err) < 0 ||
-		zl_store_scratch_remove(sandbox->services->store, sandbox->id, err) < 0)
+	        zl_store_scratch_remove(sandbox->services->store, sandbox->id, err) < 0)
 		return -1;
 	sandbox->destroyed = true;
 	return 0;
@@ -347,10 +347,10 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 	struct zl_domain_info info;
 
 	if (sandbox->domid < 0 ||
-		hv->ops->domain_info(hv, (uint32_t)sandbox->domid, &info, NULL) < 0 ||
-		strcasecmp(info.uuid, sandbox->domain_uuid) != 0)
+	        hv->ops->domain_info(hv, (uint32_t)sandbox->domid, &info, NULL) < 0 ||
+	        strcasecmp(info.uuid, sandbox->domain_uuid) != 0)
 		return zl_error_set(err, ZL_NOT_FOUND,
-			"its domain is gone (destroyed, or the node was restarted)");
+		        "its domain is gone (destroyed, or the node was restarted)");
 	if (info.end != ZL_DOMAIN_RUNNING)
 		return zl_error_set(err, ZL_NOT_FOUND, "its domain ended while zoneletd was away");
 	return hv->ops->domain_watch(hv, (uint32_t)sandbox->domid, on_domain_event, sandbox, err);
@@ -367,7 +367,7 @@ static void slot_vdev(size_t slot, char out[static 8])
 		(void)snprintf(out, 8, "xvd%c", (char)('a' + index));
 	else
 		(void)snprintf(
-			out, 8, "xvd%c%c", (char)('a' + index / 26 - 1), (char)('a' + index % 26));
+		        out, 8, "xvd%c%c", (char)('a' + index / 26 - 1), (char)('a' + index % 26));
 }
 
 // The slot that has the image, or a free one; ZL_IMAGE_DISKS if neither.
@@ -385,7 +385,7 @@ static size_t find_slot(const struct zl_sandbox *sandbox, const char *image_id)
 }
 
 static int attach_image(struct zl_sandbox *sandbox, size_t slot, const char *image_id,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 	struct zl_image_disk *disk = &sandbox->disks[slot];
@@ -406,7 +406,7 @@ static int attach_image(struct zl_sandbox *sandbox, size_t slot, const char *ima
 }
 
 static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
-	struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = container->sandbox;
 	zl_auto(gate) struct zl_gate *inside = NULL;
@@ -418,25 +418,25 @@ static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret
 	slot = find_slot(sandbox, container->image_id);
 	if (slot == ZL_IMAGE_DISKS)
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
-			"pod %s has %d images already, the most a zone can hold",
-			zl_sandbox_pod(sandbox), ZL_IMAGE_DISKS);
+		        "pod %s has %d images already, the most a zone can hold",
+		        zl_sandbox_pod(sandbox), ZL_IMAGE_DISKS);
 	if (sandbox->disks[slot].users == 0 &&
-		attach_image(sandbox, slot, container->image_id, cancel, err) < 0)
+	        attach_image(sandbox, slot, container->image_id, cancel, err) < 0)
 		return zl_error_wrap(err, "attach image %s", container->image_id);
 	sandbox->disks[slot].users++;
 	(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s",
-		sandbox->disks[slot].vdev);
+	        sandbox->disks[slot].vdev);
 	ret->image_device = zl_arena_printf(arena, "/dev/%s", container->image_vdev);
 	return 0;
 }
 
 static int detach_image(
-	struct zl_sandbox *sandbox, struct zl_image_disk *disk, struct zl_error *err)
+        struct zl_sandbox *sandbox, struct zl_image_disk *disk, struct zl_error *err)
 {
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 
 	if (sandbox->domid >= 0 &&
-		hv->ops->disk_remove(hv, (uint32_t)sandbox->domid, disk->vdev, NULL, err) < 0)
+	        hv->ops->disk_remove(hv, (uint32_t)sandbox->domid, disk->vdev, NULL, err) < 0)
 		return -1;
 	if (zl_store_image_release(sandbox->services->store, disk->image_id, sandbox->id, err) < 0)
 		return -1;
@@ -457,7 +457,7 @@ static int rootfs_remove(struct zl_container *container, struct zl_error *err)
 	inside = &sandbox->disk_gate;
 	slot = find_slot(sandbox, container->image_id);
 	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users == 1 &&
-		detach_image(sandbox, &sandbox->disks[slot], err) < 0)
+	        detach_image(sandbox, &sandbox->disks[slot], err) < 0)
 		return zl_error_wrap(err, "detach image %s", container->image_id);
 	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users > 1)
 		sandbox->disks[slot].users--;
@@ -483,22 +483,22 @@ static int rootfs_recover(struct zl_container *container, const char *vdev, stru
 		disk->users++;
 		(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s", vdev);
 		return zl_store_image_device(
-			sandbox->services->store, container->image_id, sandbox->id, path, err);
+		        sandbox->services->store, container->image_id, sandbox->id, path, err);
 	}
 	return 0;
 }
 
 const struct zl_backend zl_backend_zone = {
-	.name = "zone",
-	.zone = true,
-	.check = check,
-	.create = create,
-	.connect = connect_zone,
-	.network = network,
-	.scratch = scratch,
-	.destroy = destroy,
-	.recover = recover,
-	.rootfs_add = rootfs_add,
-	.rootfs_remove = rootfs_remove,
-	.rootfs_recover = rootfs_recover,
+        .name = "zone",
+        .zone = true,
+        .check = check,
+        .create = create,
+        .connect = connect_zone,
+        .network = network,
+        .scratch = scratch,
+        .destroy = destroy,
+        .recover = recover,
+        .rootfs_add = rootfs_add,
+        .rootfs_remove = rootfs_remove,
+        .rootfs_recover = rootfs_recover,
 };
