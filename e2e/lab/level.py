@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved machines that others start from, each made once.
+
+booted   dom0 is up, Xen's services run; nothing of the project is there
+ready    the project's package and crictl are installed and zoneletd runs
+
+A level is a disk (an overlay over the disk of the level below) and the state of the stopped machine, as QEMU
+migrates it to a file. Starting from it copies nothing: the new machine's disk is an empty overlay.
+"""
+
+import contextlib
+import glob
+import os
+import shutil
+import subprocess
+import time
+
+from . import LabError, cache, dom0
+from .agent import CommandFailed
+from .cache import LAB, say
+from .machine import Machine
+from .qemu import PROGRAM
+
+BOOT_PATIENCE = 600
+
+
+class Level:
+    """A saved machine. `locks` keep it, and the levels below it, in the cache."""
+
+    def __init__(self, name, shape, made, saved, below=()):
+        self.name = name
+        self.shape = shape
+        self.made = made
+        self.path = saved.path
+        self.key = os.path.basename(saved.path)
+        self.locks = [saved.lock, *below]
+        self.saved = saved
+
+
+def booted(shape):
+    """The level `booted` of a shape."""
+    made = dom0.made()
+    version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
+    code = [f"@{LAB}/{name}.py" for name in ("qemu", "machine", "level")]
+    key = cache.digest(made.path, version, shape.key(), *code)
+    saved = cache.make("booted", key, lambda directory: _boot(shape, directory), "booted Xen and dom0, and saved them")
+    cache.prune("booted", 4)
+    return Level("booted", shape, made, saved)
+
+
+def _boot(shape, directory):
+    with _scratch_machine("making-booted", directory) as machine:
+        start = time.monotonic()
+        machine.start(shape)
+        machine.agent.run(["true"], timeout=BOOT_PATIENCE)
+        say(f"dom0's userland is up: {time.monotonic() - start:.0f} s")
+        state = machine.run("systemctl is-system-running --wait", check=False, timeout=BOOT_PATIENCE).stdout.strip()
+        if state != "running":
+            failed = machine.run("systemctl --failed --no-legend --plain", check=False).stdout.strip()
+            raise LabError(f"dom0 came up {state or 'without an answer'}: {failed}; console: {directory}/console.log")
+        machine.run("xl list >/dev/null && xenstore-read /local/domain/0/name")
+        _settle(machine)
+        machine.save(directory)
+
+
+def ready(shape, package, crictl=None):
+    """The level `ready`: `booted` with the package (a .deb file) installed and started."""
+    below = booted(shape)
+    files = [f"@{path}" for path in (package, crictl) if path]
+    key = cache.digest(below.key, *files)
+
+    def build(directory):
+        _install(below, package, crictl, directory)
+
+    saved = cache.make("ready", key, build, f"installed {os.path.basename(package)}, and saved the machine")
+    cache.prune("ready", 3)
+    return Level("ready", shape, below.made, saved, below.locks)
+
+
+def _install(below, package, crictl, directory):
+    content = f"{directory}/payload"
+    os.mkdir(content)
+    shutil.copy(package, f"{content}/package.deb")
+    if crictl:
+        shutil.copy(crictl, f"{content}/crictl")
+    with _scratch_machine("making-ready", directory) as machine:
+        machine.start(level=below, payload=content)
+        with machine.payload() as path:
+            try:
+                # Debian's dpkg syncs every file to the disk; this disk is thrown away.
+                machine.run(f"dpkg --force-unsafe-io --force-confold -i {path}/package.deb", timeout=600)
+                if crictl:
+                    machine.run(f"install {path}/crictl /usr/local/bin/crictl")
+            except CommandFailed as error:
+                raise LabError(f"the package does not install in dom0: {error}") from error
+        try:
+            machine.run("systemctl start zoneletd.service", timeout=300)
+        except CommandFailed as error:
+            journal = machine.run("journalctl -u zoneletd --no-pager -n 20 -o cat", check=False).stdout
+            raise LabError(f"zoneletd does not start in dom0: {error}\n{journal}") from error
+        _settle(machine)
+        machine.save(directory)
+    shutil.rmtree(content)
+
+
+# Ends once dom0's processors were idle for nine tenths of a second in a row of one.
+IDLE = """
+udevadm settle
+sync
+read -r x a </proc/uptime
+for i in $(seq 120); do
+    sleep 1
+    read -r y b </proc/uptime
+    awk -v x="$x" -v y="$y" -v a="$a" -v b="$b" -v n="$(nproc)" 'BEGIN { exit !(b - a > 0.9 * n * (y - x)) }' && exit 0
+    x=$y a=$b
+done
+echo "dom0 is still busy after two minutes" >&2
+exit 1
+"""
+
+
+def _settle(machine):
+    """Waits until dom0 has nothing left to do: whoever starts from here would wait for it instead."""
+    machine.run(["sh", "-c", IDLE], timeout=600)
+
+
+@contextlib.contextmanager
+def _scratch_machine(name, directory):
+    """A machine that is gone afterwards; when it fails, what it said is kept in build/logs."""
+    machine = Machine(f"{name}-{os.getpid()}")
+    try:
+        yield machine
+    except LabError as error:
+        kept = f"{cache.LOGS}/{name}"
+        shutil.rmtree(kept, ignore_errors=True)
+        if machine.running():
+            machine.collect(kept)
+        raise LabError(str(error).replace(directory, kept) + f" (consoles and logs: {kept})") from error
+    finally:
+        machine.remove()
+
+
+def newest_package():
+    """The project's package as `make deb` leaves it, or None."""
+    found = glob.glob(f"{cache.REPO}/build/*.deb")
+    return max(found, key=os.path.getmtime) if found else None
