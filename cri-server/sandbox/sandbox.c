@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/strv.h"
 #include "cri-server/message/message.h"
 #include "cri-server/sandbox/backend.h"
@@ -298,6 +299,10 @@ struct zl_zone_client *zl_sandbox_client(struct zl_sandbox *sandbox, struct zl_e
 void zl_timeline_mark(struct zl_sandbox *sandbox, const char *step)
 {
 	struct zl_timeline *line = &sandbox->timeline;
+	char place[32];
+
+	(void)snprintf(place, sizeof(place), "run.%s", step);
+	(void)zl_failpoint(place, NULL);
 
 	pthread_mutex_lock(&sandbox->lock);
 	if (line->count < ZL_TIMELINE_STEPS) {

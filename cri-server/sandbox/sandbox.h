@@ -166,6 +166,8 @@ void zl_sandbox_set_phase(struct zl_sandbox *sandbox, enum zl_sandbox_phase phas
 // FAILED_PRECONDITION when the sandbox is not ready, with its reason.
 struct zl_zone_client *zl_sandbox_client(struct zl_sandbox *sandbox, struct zl_error *err);
 
+// Notes the end of a step of a start. Also the place where tests kill the daemon: failpoint
+// "run.<step>" (base/failpoint.h).
 void zl_timeline_mark(struct zl_sandbox *sandbox, const char *step);
 
 // ---- containers
