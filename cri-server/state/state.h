@@ -2,10 +2,12 @@
 //
 // What survives a kill -9 of zoneletd: sandboxes and containers, in <root_dir>/state.db.
 //
-// Each change is one transaction that is on disk before the function returns, so the caller writes
-// an intent before it acts (add with phase CREATING, then a step before each effect) and recovery
-// knows how far a half-made pod may have come. What CRI replies are made of is kept as the packed
-// CRI configuration, so nothing of it is lost.
+// Each change is one transaction, so the caller writes an intent before it acts (add with phase
+// CREATING, then a step before each effect) and recovery knows how far a half-made pod may have
+// come. A committed change survives any death of the daemon. A loss of power may cost the last
+// seconds, never the order: nothing that the records tell of outlives it anyway, and a commit costs
+// no wait for the disk. What CRI replies are made of is kept as the packed CRI configuration, so
+// nothing of it is lost.
 //
 // Records: strings of a record that was read live in its arena; a record to be written may point
 // anywhere. NULL strings are stored as "".
@@ -162,8 +164,7 @@ int zl_state_container_add(
 // Stores everything but id, sandbox_id, name, attempt, created_at and the log commit. NOT_FOUND.
 int zl_state_container_save(
 	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
-// Only the log commit: the frequent one. Survives a kill of the daemon at once, a loss of power
-// only with the next other change.
+// Only the log commit: the frequent one. NOT_FOUND.
 int zl_state_container_log(struct zl_state *state, const char *id, const struct zl_log_commit *log,
 	struct zl_error *err);
 // NOT_FOUND. *ret is overwritten, release it.
