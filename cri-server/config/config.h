@@ -23,27 +23,27 @@ enum zl_config_zone_type { ZL_ZONE_TYPE_AUTO, ZL_ZONE_TYPE_PVH, ZL_ZONE_TYPE_PV 
 
 // Strings are never NULL; lists are NULL-terminated and never NULL.
 struct zl_config {
-	struct zl_arena arena;	     // owns all strings
-	const char *socket;	     // where CRI is served
+	struct zl_arena arena;       // owns all strings
+	const char *socket;          // where CRI is served
 	const char *socket_group;    // group that may use it; "": root alone
-	const char *root_dir;	     // state that survives a reboot
-	const char *run_dir;	     // state that does not
-	const char *log_level;	     // "error", "warning", "info", "debug"
+	const char *root_dir;        // state that survives a reboot
+	const char *run_dir;         // state that does not
+	const char *log_level;       // "error", "warning", "info", "debug"
 	const char *const *handlers; // runtime handlers offered: "zone", "host"
 	const char *default_handler; // what an empty handler means
-	uint64_t workers;	     // most CRI calls that run at a time
+	uint64_t workers;            // most CRI calls that run at a time
 	struct {
-		const char *kernel;	  // zone kernel
-		const char *ramdisk;	  // its initramfs; "": none
-		const char *root_image;	  // EROFS with the supervisor
-		uint64_t type;		  // enum zl_config_zone_type
-		const char *cmdline;	  // added to the kernel command line
-		uint64_t memory_bytes;	  // of a pod without memory limit
+		const char *kernel;       // zone kernel
+		const char *ramdisk;      // its initramfs; "": none
+		const char *root_image;   // EROFS with the supervisor
+		uint64_t type;            // enum zl_config_zone_type
+		const char *cmdline;      // added to the kernel command line
+		uint64_t memory_bytes;    // of a pod without memory limit
 		uint64_t overhead_bytes;  // added to the pod's limit for kernel and supervisor
-		uint64_t vcpus;		  // of a pod without cpu limit
-		uint64_t scratch_bytes;	  // of a pod without ephemeral-storage limit
+		uint64_t vcpus;           // of a pod without cpu limit
+		uint64_t scratch_bytes;   // of a pod without ephemeral-storage limit
 		int64_t hello_timeout_ns; // from domain start to the supervisor's hello
-		const char *hotplug;	  // helper that libxl runs for each device
+		const char *hotplug;      // helper that libxl runs for each device
 	} zone;
 	struct {
 		const char *supervisor; // zonelet-supervisor as `host` runs it
@@ -55,10 +55,10 @@ struct zl_config {
 		int64_t timeout_ns; // one plugin's run
 	} cni;
 	struct {
-		const char *dir;	  // content store
+		const char *dir;          // content store
 		const char *registry_dir; // hosts.toml files per registry
 		const char *const *insecure_registries;
-		const char *puller;	 // zonelet-pull
+		const char *puller;      // zonelet-pull
 		const char *puller_user; // "": the daemon's own
 		uint64_t parallel_layers;
 		uint64_t max_layer_bytes; // of one layer, unpacked
@@ -78,11 +78,11 @@ int zl_config_load(const char *path, struct zl_config *ret, struct zl_error *err
 
 // The same from memory; `name` stands for the file in errors.
 int zl_config_parse(const char *name, const void *text, size_t length, struct zl_config *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // YAML of every key with its value; with_help puts each key's help above it as comments.
 int zl_config_print(const struct zl_config *config, bool with_help, struct zl_buffer *out,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // The same table as a Markdown page (docs/config.md).
 int zl_config_document(struct zl_buffer *out, struct zl_error *err);

@@ -29,7 +29,7 @@ ZL_RPC_HANDLER(handle_version, struct rpc_fixture, VersionRequest, VersionRespon
 	service->peer = call->peer;
 	if (strncmp(request->version, "fail:", 5) == 0)
 		return zl_error_set(err, (enum zl_code)atoi(request->version + 5),
-			"it failed with \xff in %s", request->version);
+		        "it failed with \xff in %s", request->version);
 	if (strcmp(request->version, "silent") == 0)
 		return -1;
 	response->runtime_name = "zonelet";
@@ -68,7 +68,7 @@ ZL_RPC_HANDLER(handle_status, struct rpc_fixture, StatusRequest, StatusResponse)
 	response->n_info = 1;
 	response->info = zl_call_array(call, 1, sizeof(void *));
 	response->info[0] = zl_message_map_entry(
-		&call->arena, &runtime__v1__status_response__info_entry__descriptor, text, "");
+	        &call->arena, &runtime__v1__status_response__info_entry__descriptor, text, "");
 	return 0;
 }
 
@@ -82,7 +82,7 @@ ZL_RPC_HANDLER(handle_events, struct rpc_fixture, GetEventsRequest, ContainerEve
 	add_one(service->started_fd);
 	for (int i = 0; i < COUNT && result == 0; i++) {
 		Runtime__V1__ContainerEventResponse event =
-			RUNTIME__V1__CONTAINER_EVENT_RESPONSE__INIT;
+		        RUNTIME__V1__CONTAINER_EVENT_RESPONSE__INIT;
 
 		event.container_id = text;
 		event.created_at = i;
@@ -99,7 +99,7 @@ ZL_RPC_HANDLER(handle_images, struct rpc_fixture, StreamImagesRequest, StreamIma
 {
 	for (int i = 0; i < 3; i++) {
 		Runtime__V1__StreamImagesResponse *message =
-			ZL_CALL_NEW(call, StreamImagesResponse, stream_images_response);
+		        ZL_CALL_NEW(call, StreamImagesResponse, stream_images_response);
 		Runtime__V1__Image *image = ZL_CALL_NEW(call, Image, image);
 
 		image->id = zl_call_printf(call, "image-%d\xff", i);
@@ -121,17 +121,17 @@ ZL_RPC_HANDLER(handle_run, struct rpc_fixture, RunPodSandboxRequest, RunPodSandb
 }
 
 static const struct zl_rpc_method runtime_methods[] = {
-	{.name = "RunPodSandbox", .handler = handle_run},
-	{.name = "Version", .handler = handle_version},
-	{.name = "ExecSync", .handler = handle_exec_sync, .slow = true},
-	{.name = "StopContainer", .handler = handle_stop},
-	{.name = "Status", .handler = handle_status},
-	{.name = "GetContainerEvents", .handler = handle_events, .stream = true},
-	{.name = "Attach", .why = "streaming is not there yet"},
-	{.name = "CreateContainer", .handler = NULL},
+        {.name = "RunPodSandbox", .handler = handle_run},
+        {.name = "Version", .handler = handle_version},
+        {.name = "ExecSync", .handler = handle_exec_sync, .slow = true},
+        {.name = "StopContainer", .handler = handle_stop},
+        {.name = "Status", .handler = handle_status},
+        {.name = "GetContainerEvents", .handler = handle_events, .stream = true},
+        {.name = "Attach", .why = "streaming is not there yet"},
+        {.name = "CreateContainer", .handler = NULL},
 };
 static const struct zl_rpc_method image_methods[] = {
-	{.name = "StreamImages", .handler = handle_images, .stream = true},
+        {.name = "StreamImages", .handler = handle_images, .stream = true},
 };
 
 void rpc_fixture_restart(unsigned workers)
@@ -151,25 +151,25 @@ void rpc_fixture_setup(void)
 	strcpy(fixture.directory, "/tmp/zl-rpc-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(fixture.directory));
 	(void)snprintf(
-		fixture.socket_path, sizeof(fixture.socket_path), "%s/zl.sock", fixture.directory);
+	        fixture.socket_path, sizeof(fixture.socket_path), "%s/zl.sock", fixture.directory);
 	fixture.started_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
 	fixture.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
 	fixture.release_fd = eventfd(0, EFD_CLOEXEC);
 	fixture.services[0] =
-		(struct zl_rpc_service){.descriptor = &runtime__v1__runtime_service__descriptor,
-			.methods = runtime_methods,
-			.method_count = ZL_ARRAY_SIZE(runtime_methods),
-			.service = &fixture};
+	        (struct zl_rpc_service){.descriptor = &runtime__v1__runtime_service__descriptor,
+	                .methods = runtime_methods,
+	                .method_count = ZL_ARRAY_SIZE(runtime_methods),
+	                .service = &fixture};
 	fixture.services[1] =
-		(struct zl_rpc_service){.descriptor = &runtime__v1__image_service__descriptor,
-			.methods = image_methods,
-			.method_count = ZL_ARRAY_SIZE(image_methods),
-			.service = &fixture};
+	        (struct zl_rpc_service){.descriptor = &runtime__v1__image_service__descriptor,
+	                .methods = image_methods,
+	                .method_count = ZL_ARRAY_SIZE(image_methods),
+	                .service = &fixture};
 	fixture.options = (struct zl_rpc_options){.socket_path = fixture.socket_path,
-		.socket_group = (gid_t)-1,
-		.services = fixture.services,
-		.service_count = 2,
-		.version = "0.0.test"};
+	        .socket_group = (gid_t)-1,
+	        .services = fixture.services,
+	        .service_count = 2,
+	        .version = "0.0.test"};
 	rpc_fixture_restart(0);
 }
 

@@ -21,9 +21,9 @@ struct rpc_fixture {
 	struct zl_rpc_client *client;
 	struct zl_arena arena;
 	struct zl_error err;
-	int started_fd;	       // eventfd semaphore: +1 for each blocking handler that began
-	int ended_fd;	       // +1 for each that ended
-	int release_fd;	       // made readable by the test: blocking handlers return
+	int started_fd;        // eventfd semaphore: +1 for each blocking handler that began
+	int ended_fd;          // +1 for each that ended
+	int release_fd;        // made readable by the test: blocking handlers return
 	atomic_int ended_code; // how the last one ended
 	atomic_uint sent;      // messages that a stream handler has sent
 	atomic_uint ran;       // handlers run

@@ -42,19 +42,19 @@ static const struct {
 	const char *bytes;
 	bool valid;
 } utf8[] = {
-	{"", true},
-	{"plain", true},
-	{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", true},
-	{"\xf4\x8f\xbf\xbf", true},  // U+10FFFF
-	{"\xf4\x90\x80\x80", false}, // past it
-	{"\xc0\xaf", false},	     // overlong
-	{"\xe0\x9f\xbf", false},     // overlong
-	{"\xf0\x8f\xbf\xbf", false}, // overlong
-	{"\xed\xa0\x80", false},     // surrogate
-	{"\xed\x9f\xbf", true},	     // last before them
-	{"\x80", false},
-	{"a\xe2\x82", false}, // cut short
-	{"\xff", false},
+        {"", true},
+        {"plain", true},
+        {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", true},
+        {"\xf4\x8f\xbf\xbf", true},  // U+10FFFF
+        {"\xf4\x90\x80\x80", false}, // past it
+        {"\xc0\xaf", false},         // overlong
+        {"\xe0\x9f\xbf", false},     // overlong
+        {"\xf0\x8f\xbf\xbf", false}, // overlong
+        {"\xed\xa0\x80", false},     // surrogate
+        {"\xed\x9f\xbf", true},      // last before them
+        {"\x80", false},
+        {"a\xe2\x82", false}, // cut short
+        {"\xff", false},
 };
 
 START_TEST(utf8_validity)
@@ -78,7 +78,7 @@ END_TEST
 START_TEST(new_has_defaults)
 {
 	Runtime__V1__PodSandboxStatus *status =
-		ZL_MESSAGE_NEW(&arena, PodSandboxStatus, pod_sandbox_status);
+	        ZL_MESSAGE_NEW(&arena, PodSandboxStatus, pod_sandbox_status);
 
 	ck_assert_ptr_eq(status->base.descriptor, &runtime__v1__pod_sandbox_status__descriptor);
 	ck_assert_str_eq(status->id, "");
@@ -90,9 +90,9 @@ END_TEST
 static Runtime__V1__RunPodSandboxRequest *sample(void)
 {
 	Runtime__V1__RunPodSandboxRequest *request =
-		ZL_MESSAGE_NEW(&arena, RunPodSandboxRequest, run_pod_sandbox_request);
+	        ZL_MESSAGE_NEW(&arena, RunPodSandboxRequest, run_pod_sandbox_request);
 	Runtime__V1__PodSandboxConfig *config =
-		ZL_MESSAGE_NEW(&arena, PodSandboxConfig, pod_sandbox_config);
+	        ZL_MESSAGE_NEW(&arena, PodSandboxConfig, pod_sandbox_config);
 
 	request->config = config;
 	request->runtime_handler = "zone";
@@ -101,7 +101,7 @@ static Runtime__V1__RunPodSandboxRequest *sample(void)
 	config->labels = zl_arena_array(&arena, 1, sizeof(void *));
 	config->n_labels = 1;
 	config->labels[0] = zl_message_map_entry(
-		&arena, &runtime__v1__pod_sandbox_config__labels_entry__descriptor, "app", "web");
+	        &arena, &runtime__v1__pod_sandbox_config__labels_entry__descriptor, "app", "web");
 	return request;
 }
 
@@ -112,7 +112,7 @@ static void *round_trip(const ProtobufCMessage *message)
 
 	ck_assert_int_eq(zl_message_pack(message, &packed, &err), 0);
 	result = zl_message_unpack(&arena, message->descriptor, packed.data, packed.length,
-		ZL_MESSAGE_MEMORY_LIMIT, &err);
+	        ZL_MESSAGE_MEMORY_LIMIT, &err);
 	zl_buffer_release(&packed);
 	return result;
 }
@@ -125,7 +125,7 @@ START_TEST(pack_and_unpack)
 	ck_assert_str_eq(got->runtime_handler, "zone");
 	ck_assert_str_eq(got->config->metadata->name, "web");
 	ck_assert_str_eq(
-		zl_message_map_get(got->config->labels, got->config->n_labels, "app"), "web");
+	        zl_message_map_get(got->config->labels, got->config->n_labels, "app"), "web");
 	got = zl_message_copy(&arena, &got->base);
 	ck_assert_str_eq(got->config->metadata->name, "web");
 }
@@ -134,7 +134,7 @@ END_TEST
 START_TEST(empty_message_unpacks)
 {
 	Runtime__V1__VersionRequest *got = zl_message_unpack(
-		&arena, &runtime__v1__version_request__descriptor, NULL, 0, 4096, &err);
+	        &arena, &runtime__v1__version_request__descriptor, NULL, 0, 4096, &err);
 
 	ck_assert_ptr_nonnull(got);
 	ck_assert_str_eq(got->version, "");
@@ -147,7 +147,7 @@ START_TEST(bad_utf8_names_the_field)
 	Runtime__V1__RunPodSandboxRequest *request = sample();
 
 	request->config->metadata->name = "w\xff"
-					  "b";
+	                                  "b";
 	ck_assert_ptr_null(round_trip(&request->base));
 	ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
 	ck_assert_ptr_nonnull(strstr(err.message, "config.metadata.name: is not valid UTF-8"));
@@ -167,9 +167,9 @@ END_TEST
 static int unpack_status(const char *bytes, size_t length)
 {
 	return zl_message_unpack(&arena, &runtime__v1__run_pod_sandbox_request__descriptor, bytes,
-		       length, ZL_MESSAGE_MEMORY_LIMIT, &err) == NULL
-		       ? (int)err.code
-		       : ZL_OK;
+	               length, ZL_MESSAGE_MEMORY_LIMIT, &err) == NULL
+	               ? (int)err.code
+	               : ZL_OK;
 }
 
 // Field 2 of RunPodSandboxRequest is the string runtime_handler, field 1 the message config.
@@ -178,26 +178,26 @@ static const struct {
 	size_t length;
 	const char *message;
 } malformed[] = {
-	{"\x12\x03"
-	 "a\0b",
-		5, "runtime_handler: has a NUL byte"},
-	{"\x12\x05"
-	 "ab",
-		4, "runtime_handler: is longer than the message that holds it"},
-	{"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "runtime_handler: is longer"},
-	{"\x12", 1, "runtime_handler: is cut short"},
-	{"\x10\x01", 2, "runtime_handler: is malformed"},
-	{"\x0a\x02\x12\x05", 4, "config.hostname: is longer"},
-	{"\x00\x01", 2, "a bad field number"},
-	{"\x13\x14", 2, "runtime_handler: is malformed"},
-	{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "a bad field number"},
-	{"\xf9\x06\x01\x02", 4, "an unknown field: is cut short"},
+        {"\x12\x03"
+         "a\0b",
+                5, "runtime_handler: has a NUL byte"},
+        {"\x12\x05"
+         "ab",
+                4, "runtime_handler: is longer than the message that holds it"},
+        {"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "runtime_handler: is longer"},
+        {"\x12", 1, "runtime_handler: is cut short"},
+        {"\x10\x01", 2, "runtime_handler: is malformed"},
+        {"\x0a\x02\x12\x05", 4, "config.hostname: is longer"},
+        {"\x00\x01", 2, "a bad field number"},
+        {"\x13\x14", 2, "runtime_handler: is malformed"},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "a bad field number"},
+        {"\xf9\x06\x01\x02", 4, "an unknown field: is cut short"},
 };
 
 START_TEST(malformed_wire)
 {
 	ck_assert_int_eq(
-		unpack_status(malformed[_i].bytes, malformed[_i].length), ZL_INVALID_ARGUMENT);
+	        unpack_status(malformed[_i].bytes, malformed[_i].length), ZL_INVALID_ARGUMENT);
 	ck_assert_msg(strstr(err.message, malformed[_i].message) != NULL, "%s", err.message);
 }
 END_TEST
@@ -220,7 +220,7 @@ START_TEST(memory_is_limited)
 		bytes[2 * i + 1] = 0;
 	}
 	ck_assert_ptr_null(zl_message_unpack(&arena, &runtime__v1__container_config__descriptor,
-		bytes, 2 * COUNT, 16 << 20, &err));
+	        bytes, 2 * COUNT, 16 << 20, &err));
 	ck_assert_int_eq(err.code, ZL_RESOURCE_EXHAUSTED);
 	ck_assert_uint_le(arena.allocated, 16 << 20);
 	free(bytes);
@@ -230,7 +230,7 @@ END_TEST
 START_TEST(scrub_mends_a_reply)
 {
 	Runtime__V1__ContainerStatus *status =
-		ZL_MESSAGE_NEW(&arena, ContainerStatus, container_status);
+	        ZL_MESSAGE_NEW(&arena, ContainerStatus, container_status);
 	const char *servers[] = {"10.0.0.10", NULL, "\xfe"};
 	Runtime__V1__DNSConfig *dns = ZL_MESSAGE_NEW(&arena, DNSConfig, dnsconfig);
 	Runtime__V1__Mount *mounts[] = {NULL};
@@ -258,19 +258,19 @@ START_TEST(maps)
 {
 	Runtime__V1__PodSandboxConfig *config = sample()->config;
 	Runtime__V1__PodSandboxStatus *status =
-		ZL_MESSAGE_NEW(&arena, PodSandboxStatus, pod_sandbox_status);
+	        ZL_MESSAGE_NEW(&arena, PodSandboxStatus, pod_sandbox_status);
 	Runtime__V1__PodSandboxFilter__LabelSelectorEntry *selector[1];
 
 	status->n_labels = config->n_labels;
 	status->labels =
-		zl_message_map(&arena, &runtime__v1__pod_sandbox_status__labels_entry__descriptor,
-			config->labels, config->n_labels);
+	        zl_message_map(&arena, &runtime__v1__pod_sandbox_status__labels_entry__descriptor,
+	                config->labels, config->n_labels);
 	ck_assert_ptr_eq(status->labels[0]->base.descriptor,
-		&runtime__v1__pod_sandbox_status__labels_entry__descriptor);
+	        &runtime__v1__pod_sandbox_status__labels_entry__descriptor);
 	ck_assert_str_eq(status->labels[0]->value, "web");
 	ck_assert_ptr_null(zl_message_map_get(status->labels, 1, "none"));
 	selector[0] = zl_message_map_entry(&arena,
-		&runtime__v1__pod_sandbox_filter__label_selector_entry__descriptor, "app", "web");
+	        &runtime__v1__pod_sandbox_filter__label_selector_entry__descriptor, "app", "web");
 	ck_assert(zl_message_map_matches(status->labels, 1, selector, 1));
 	ck_assert(zl_message_map_matches(status->labels, 1, selector, 0));
 	selector[0]->value = "other";

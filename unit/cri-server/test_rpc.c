@@ -17,7 +17,7 @@ static Runtime__V1__VersionResponse *version(const char *text, struct zl_error *
 
 	request.version = text;
 	return ZL_CRI_CALL(fixture.client, runtime_service, Version, &request, &fixture.arena,
-		TIMEOUT_MS, err);
+	        TIMEOUT_MS, err);
 }
 
 START_TEST(every_method_is_served)
@@ -55,12 +55,12 @@ static unsigned check_unimplemented(const struct zl_rpc_service *service)
 			continue;
 		count++;
 		ck_assert_ptr_null(zl_rpc_client_call(fixture.client, descriptor, method->name,
-			request, &fixture.arena, TIMEOUT_MS, NULL, &err));
+		        request, &fixture.arena, TIMEOUT_MS, NULL, &err));
 		ck_assert_msg(err.code == ZL_UNIMPLEMENTED, "%s: %s %s", method->name,
-			zl_code_name(err.code), err.message);
+		        zl_code_name(err.code), err.message);
 		ck_assert_ptr_nonnull(strstr(err.message, method->name));
 		ck_assert_ptr_nonnull(
-			strstr(err.message, "is not implemented by zonelet 0.0.test: "));
+		        strstr(err.message, "is not implemented by zonelet 0.0.test: "));
 	}
 	return count;
 }
@@ -68,7 +68,7 @@ static unsigned check_unimplemented(const struct zl_rpc_service *service)
 START_TEST(methods_without_handler_say_so)
 {
 	unsigned count = check_unimplemented(&fixture.services[0]) +
-			 check_unimplemented(&fixture.services[1]);
+	                 check_unimplemented(&fixture.services[1]);
 
 	ck_assert_uint_eq(count, 41 - 7);
 }
@@ -79,9 +79,9 @@ START_TEST(unimplemented_says_why)
 	Runtime__V1__AttachRequest request = RUNTIME__V1__ATTACH_REQUEST__INIT;
 
 	ck_assert_ptr_null(ZL_CRI_CALL(fixture.client, runtime_service, Attach, &request,
-		&fixture.arena, TIMEOUT_MS, &fixture.err));
+	        &fixture.arena, TIMEOUT_MS, &fixture.err));
 	ck_assert_str_eq(fixture.err.message,
-		"Attach is not implemented by zonelet 0.0.test: streaming is not there yet");
+	        "Attach is not implemented by zonelet 0.0.test: streaming is not there yet");
 }
 END_TEST
 
@@ -141,7 +141,7 @@ static void *exec_sync(int timeout_ms, const struct zl_cancel *token, struct zl_
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 
 	return zl_rpc_client_call(fixture.client, &runtime__v1__runtime_service__descriptor,
-		"ExecSync", &request.base, &arena, timeout_ms, token, err);
+	        "ExecSync", &request.base, &arena, timeout_ms, token, err);
 }
 
 static void *fire_when_started(void *token)
@@ -190,7 +190,7 @@ static struct zl_rpc_stream *images(bool with_filter)
 
 	request.filter = with_filter ? &filter : NULL;
 	stream = zl_rpc_client_stream(fixture.client, &runtime__v1__image_service__descriptor,
-		"StreamImages", &request.base, TIMEOUT_MS, &fixture.err);
+	        "StreamImages", &request.base, TIMEOUT_MS, &fixture.err);
 	ck_assert_ptr_nonnull(stream);
 	return stream;
 }
@@ -219,8 +219,8 @@ static struct zl_rpc_stream *events(void)
 {
 	Runtime__V1__GetEventsRequest request = RUNTIME__V1__GET_EVENTS_REQUEST__INIT;
 	struct zl_rpc_stream *stream =
-		zl_rpc_client_stream(fixture.client, &runtime__v1__runtime_service__descriptor,
-			"GetContainerEvents", &request.base, -1, &fixture.err);
+	        zl_rpc_client_stream(fixture.client, &runtime__v1__runtime_service__descriptor,
+	                "GetContainerEvents", &request.base, -1, &fixture.err);
 
 	ck_assert_ptr_nonnull(stream);
 	rpc_fixture_await(fixture.started_fd);
@@ -240,7 +240,7 @@ START_TEST(stream_waits_for_its_reader)
 	for (int i = 0; i < 2000; i++) {
 		zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 		Runtime__V1__ContainerEventResponse *event =
-			zl_rpc_stream_next(stream, &arena, NULL, &fixture.err);
+		        zl_rpc_stream_next(stream, &arena, NULL, &fixture.err);
 
 		ck_assert_msg(event != NULL, "%d: %s", i, fixture.err.message);
 		ck_assert_int_eq(event->created_at, i);
@@ -272,7 +272,7 @@ static void *call_often(void *unused)
 
 		request.version = "v1";
 		response = ZL_CRI_CALL(fixture.client, runtime_service, Version, &request, &arena,
-			TIMEOUT_MS, &err);
+		        TIMEOUT_MS, &err);
 		ck_assert_msg(response != NULL, "%s", err.message);
 	}
 	return unused;
@@ -296,7 +296,7 @@ static void *block_until_released(void *unused)
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_error err = ZL_ERROR_INIT;
 	void *reply = zl_rpc_client_call(fixture.client, &runtime__v1__runtime_service__descriptor,
-		"ExecSync", &request.base, &arena, -1, NULL, &err);
+	        "ExecSync", &request.base, &arena, -1, NULL, &err);
 
 	ck_assert_msg(reply != NULL, "%s", err.message);
 	return unused;

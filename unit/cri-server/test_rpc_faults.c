@@ -15,7 +15,7 @@ enum { TIMEOUT_MS = 30000 };
 static void *call(const char *method, ProtobufCMessage *request)
 {
 	return zl_rpc_client_call(fixture.client, &runtime__v1__runtime_service__descriptor, method,
-		request, &fixture.arena, TIMEOUT_MS, NULL, &fixture.err);
+	        request, &fixture.arena, TIMEOUT_MS, NULL, &fixture.err);
 }
 
 static void check_alive(void)
@@ -42,16 +42,16 @@ END_TEST
 static ProtobufCMessageUnknownField raw_field(uint32_t number, void *bytes, size_t length)
 {
 	return (ProtobufCMessageUnknownField){.tag = number,
-		.wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
-		.len = length,
-		.data = bytes};
+	        .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+	        .len = length,
+	        .data = bytes};
 }
 
 START_TEST(request_with_nul)
 {
 	Runtime__V1__VersionRequest request = RUNTIME__V1__VERSION_REQUEST__INIT;
 	char bytes[] = "\x03"
-		       "v\0001";
+	               "v\0001";
 	ProtobufCMessageUnknownField field = raw_field(1, bytes, 4);
 
 	request.base.unknown_fields = &field;
@@ -67,7 +67,7 @@ START_TEST(request_that_is_no_protobuf)
 {
 	Runtime__V1__VersionRequest request = RUNTIME__V1__VERSION_REQUEST__INIT;
 	char bytes[] = "\x7f"
-		       "v";
+	               "v";
 	ProtobufCMessageUnknownField field = raw_field(1, bytes, 2);
 
 	request.base.unknown_fields = &field;
@@ -88,7 +88,7 @@ START_TEST(request_past_the_limit)
 	request.version = text;
 	ck_assert_ptr_null(call("Version", &request.base));
 	ck_assert_msg(fixture.err.code == ZL_RESOURCE_EXHAUSTED, "%s %s",
-		zl_code_name(fixture.err.code), fixture.err.message);
+	        zl_code_name(fixture.err.code), fixture.err.message);
 	ck_assert_uint_eq(atomic_load(&fixture.ran), 0);
 	check_alive();
 }
@@ -102,7 +102,7 @@ START_TEST(request_that_would_blow_up)
 	Runtime__V1__PodSandboxConfig config = RUNTIME__V1__POD_SANDBOX_CONFIG__INIT;
 	Runtime__V1__PortMapping empty = RUNTIME__V1__PORT_MAPPING__INIT;
 	Runtime__V1__PortMapping **mappings =
-		zl_arena_array(&fixture.arena, COUNT, sizeof(*mappings));
+	        zl_arena_array(&fixture.arena, COUNT, sizeof(*mappings));
 
 	for (size_t i = 0; i < COUNT; i++)
 		mappings[i] = &empty;
@@ -111,7 +111,7 @@ START_TEST(request_that_would_blow_up)
 	request.config = &config;
 	ck_assert_ptr_null(call("RunPodSandbox", &request.base));
 	ck_assert_msg(fixture.err.code == ZL_RESOURCE_EXHAUSTED, "%s %s",
-		zl_code_name(fixture.err.code), fixture.err.message);
+	        zl_code_name(fixture.err.code), fixture.err.message);
 	ck_assert_ptr_nonnull(strstr(fixture.err.message, "RunPodSandboxRequest: decoding its"));
 	ck_assert_uint_eq(atomic_load(&fixture.ran), 0);
 	check_alive();
@@ -132,26 +132,26 @@ END_TEST
 START_TEST(unknown_method)
 {
 	static const ProtobufCMethodDescriptor methods[] = {
-		{"Frobnicate", &runtime__v1__version_request__descriptor,
-			&runtime__v1__version_response__descriptor}};
+	        {"Frobnicate", &runtime__v1__version_request__descriptor,
+	                &runtime__v1__version_response__descriptor}};
 	static const unsigned by_name[] = {0};
 	const ProtobufCServiceDescriptor service = {
-		.magic = PROTOBUF_C__SERVICE_DESCRIPTOR_MAGIC,
-		.name = "runtime.v1alpha2.RuntimeService",
-		.short_name = "RuntimeService",
-		.c_name = "x",
-		.package = "runtime.v1alpha2",
-		.n_methods = 1,
-		.methods = methods,
-		.method_indices_by_name = by_name,
+	        .magic = PROTOBUF_C__SERVICE_DESCRIPTOR_MAGIC,
+	        .name = "runtime.v1alpha2.RuntimeService",
+	        .short_name = "RuntimeService",
+	        .c_name = "x",
+	        .package = "runtime.v1alpha2",
+	        .n_methods = 1,
+	        .methods = methods,
+	        .method_indices_by_name = by_name,
 	};
 	Runtime__V1__VersionRequest request = RUNTIME__V1__VERSION_REQUEST__INIT;
 
 	ck_assert_ptr_null(zl_rpc_client_call(fixture.client, &service, "Frobnicate", &request.base,
-		&fixture.arena, TIMEOUT_MS, NULL, &fixture.err));
+	        &fixture.arena, TIMEOUT_MS, NULL, &fixture.err));
 	ck_assert_int_eq(fixture.err.code, ZL_UNIMPLEMENTED);
 	ck_assert_ptr_nonnull(
-		strstr(fixture.err.message, "/runtime.v1alpha2.RuntimeService/Frobnicate"));
+	        strstr(fixture.err.message, "/runtime.v1alpha2.RuntimeService/Frobnicate"));
 }
 END_TEST
 
@@ -166,7 +166,7 @@ START_TEST(table_with_a_wrong_name)
 	ck_assert_ptr_null(fixture.server);
 	ck_assert_int_eq(fixture.err.code, ZL_INVALID_ARGUMENT);
 	ck_assert_str_eq(
-		fixture.err.message, "runtime.v1.RuntimeService has no method RunPodSandBox");
+	        fixture.err.message, "runtime.v1.RuntimeService has no method RunPodSandBox");
 }
 END_TEST
 
@@ -275,18 +275,18 @@ static void *block(void *user)
 	bool slow = strcmp(blocked->method, "ExecSync") == 0;
 
 	return zl_rpc_client_call(fixture.client, &runtime__v1__runtime_service__descriptor,
-		       blocked->method, slow ? &exec.base : &stop.base, &arena, TIMEOUT_MS, NULL,
-		       &blocked->err) == NULL
-		       ? NULL
-		       : user;
+	               blocked->method, slow ? &exec.base : &stop.base, &arena, TIMEOUT_MS, NULL,
+	               &blocked->err) == NULL
+	               ? NULL
+	               : user;
 }
 
 // At the end slow calls are told at once, others after the grace; both get an answer that says why.
 START_TEST(stop_ends_calls)
 {
 	struct blocked blocked[] = {
-		{.method = "ExecSync", .err = ZL_ERROR_INIT},
-		{.method = "StopContainer", .err = ZL_ERROR_INIT},
+	        {.method = "ExecSync", .err = ZL_ERROR_INIT},
+	        {.method = "StopContainer", .err = ZL_ERROR_INIT},
 	};
 	pthread_t threads[2];
 
@@ -304,7 +304,7 @@ START_TEST(stop_ends_calls)
 		ck_assert_ptr_null(reply);
 		ck_assert_int_eq(blocked[i].err.code, ZL_UNAVAILABLE);
 		ck_assert_msg(strstr(blocked[i].err.message, "zoneletd is stopping") != NULL, "%s",
-			blocked[i].err.message);
+		        blocked[i].err.message);
 	}
 }
 END_TEST

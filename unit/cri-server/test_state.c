@@ -43,34 +43,34 @@ static const char *const ips[] = {"10.88.0.5", "fd00::5", NULL};
 static struct zl_sandbox_record sandbox(const char *id, const char *name)
 {
 	return (struct zl_sandbox_record){
-		.id = id,
-		.name = name,
-		.namespace_ = "default",
-		.uid = "u-1",
-		.attempt = 2,
-		.handler = "zone",
-		.phase = ZL_SANDBOX_CREATING,
-		.step = ZL_STEP_RESERVED,
-		.created_at_ns = 1700000000123456789,
-		.config = "\x0a\x00\xff",
-		.config_length = 3,
-		.domid = -1,
+	        .id = id,
+	        .name = name,
+	        .namespace_ = "default",
+	        .uid = "u-1",
+	        .attempt = 2,
+	        .handler = "zone",
+	        .phase = ZL_SANDBOX_CREATING,
+	        .step = ZL_STEP_RESERVED,
+	        .created_at_ns = 1700000000123456789,
+	        .config = "\x0a\x00\xff",
+	        .config_length = 3,
+	        .domid = -1,
 	};
 }
 
 static struct zl_container_record container(const char *id, const char *sandbox_id)
 {
 	return (struct zl_container_record){
-		.id = id,
-		.sandbox_id = sandbox_id,
-		.name = "main",
-		.attempt = 1,
-		.created_at_ns = 5,
-		.image_id = "sha256:aa",
-		.log_path = "/var/log/pods/x/main/0.log",
-		.config = "\x00"
-			  "abc",
-		.config_length = 4,
+	        .id = id,
+	        .sandbox_id = sandbox_id,
+	        .name = "main",
+	        .attempt = 1,
+	        .created_at_ns = 5,
+	        .image_id = "sha256:aa",
+	        .log_path = "/var/log/pods/x/main/0.log",
+	        .config = "\x00"
+	                  "abc",
+	        .config_length = 4,
 	};
 }
 
@@ -165,13 +165,13 @@ START_TEST(sandbox_phase)
 
 	add_sandbox("aaa", "web");
 	ck_assert_int_eq(
-		zl_state_sandbox_phase(state, "aaa", ZL_SANDBOX_NOTREADY, ZL_STEP_STOPPED, &err),
-		0);
+	        zl_state_sandbox_phase(state, "aaa", ZL_SANDBOX_NOTREADY, ZL_STEP_STOPPED, &err),
+	        0);
 	ck_assert_int_eq(zl_state_sandbox_get(state, "aaa", &got, &err), 0);
 	ck_assert_int_eq(got.phase, ZL_SANDBOX_NOTREADY);
 	ck_assert_int_eq(got.step, ZL_STEP_STOPPED);
 	ck_assert_int_eq(
-		zl_state_sandbox_phase(state, "zzz", ZL_SANDBOX_READY, ZL_STEP_DONE, &err), -1);
+	        zl_state_sandbox_phase(state, "zzz", ZL_SANDBOX_READY, ZL_STEP_DONE, &err), -1);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 }
 END_TEST
@@ -235,9 +235,9 @@ START_TEST(container_round_trip)
 {
 	struct zl_container_record record = container("c1", "aaa");
 	struct zl_log_commit log = {.stdout_offset = UINT64_C(5) << 32,
-		.stderr_offset = 7,
-		.log_size = 99,
-		.stdout_partial = 1};
+	        .stderr_offset = 7,
+	        .log_size = 99,
+	        .stdout_partial = 1};
 	zl_auto(container_record) struct zl_container_record got = {0};
 
 	add_sandbox("aaa", "web");
@@ -272,9 +272,9 @@ START_TEST(container_round_trip)
 	ck_assert_str_eq(got.image_device, "/dev/xvdc");
 	ck_assert_str_eq(got.log_path, "/var/log/pods/x/main/0.log");
 	ck_assert_mem_eq(got.config,
-		"\x00"
-		"abc",
-		4);
+	        "\x00"
+	        "abc",
+	        4);
 	ck_assert_str_eq(got.extra, "{}");
 	// The log commit is not what save stores.
 	ck_assert_mem_eq(&got.log, &log, sizeof(log));
@@ -385,8 +385,8 @@ static void write_until_killed(int report)
 		pod.attempt = i;
 		in_it = container(id, id);
 		if (zl_state_sandbox_add(own, &pod, &err) < 0 ||
-			zl_state_container_add(own, &in_it, &err) < 0 ||
-			write(report, &i, sizeof(i)) != sizeof(i))
+		        zl_state_container_add(own, &in_it, &err) < 0 ||
+		        write(report, &i, sizeof(i)) != sizeof(i))
 			break;
 	}
 	_exit(1);
@@ -423,7 +423,7 @@ START_TEST(kill_loses_nothing)
 	reopen();
 	ck_assert_int_eq(zl_state_sandbox_list(state, &pods, &pod_count, &err), 0);
 	ck_assert_int_eq(
-		zl_state_container_list(state, NULL, &containers, &container_count, &err), 0);
+	        zl_state_container_list(state, NULL, &containers, &container_count, &err), 0);
 	// One more of each may have been committed but not reported.
 	ck_assert_uint_ge(pod_count, last + 1);
 	ck_assert_uint_le(pod_count, last + 2);
