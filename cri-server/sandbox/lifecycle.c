@@ -70,6 +70,7 @@ int zl_sandbox_forget(struct zl_sandbox *sandbox, struct zl_error *err)
 		return -1;
 	if (zl_state_sandbox_remove(sandbox->services->state, sandbox->id, err) < 0)
 		return -1;
+	sandbox->forgotten = true;
 	zl_sandbox_unindex(sandbox);
 	return 0;
 }
@@ -153,7 +154,7 @@ ZL_RPC_HANDLER(zl_handle_stop_pod_sandbox, struct zl_services, StopPodSandboxReq
 	if (enter_to_end(sandbox, call, err) < 0)
 		return -1;
 	inside = &sandbox->gate;
-	return stop(sandbox, err);
+	return sandbox->forgotten ? 0 : stop(sandbox, err);
 }
 
 int zl_sandbox_remove_containers(struct zl_sandbox *sandbox, struct zl_error *err)
@@ -181,6 +182,8 @@ ZL_RPC_HANDLER(zl_handle_remove_pod_sandbox, struct zl_services, RemovePodSandbo
 	if (enter_to_end(sandbox, call, err) < 0)
 		return -1;
 	inside = &sandbox->gate;
+	if (sandbox->forgotten)
+		return 0;
 	if (stop(sandbox, err) < 0)
 		return -1;
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");

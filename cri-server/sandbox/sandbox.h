@@ -87,6 +87,7 @@ struct zl_sandbox {
 	char reason[64];
 	char message[512];
 	bool destroyed; // the back end has taken everything down
+	bool forgotten; // removed for good; changed inside the gate, exclusive
 	int64_t domid;  // -1: none
 	int64_t pid;    // supervisor under `host`; 0: none
 	int64_t pid_started;
