@@ -178,16 +178,12 @@ static void drop_objects(struct zl_services *s)
 	zl_container_list_free(containers, count);
 	struct zl_sandbox **sandboxes = zl_sandbox_list(s, &count);
 
-	for (size_t i = 0; i < count; i++) {
-		if (s->hypervisor != NULL && sandboxes[i]->domid >= 0)
-			s->hypervisor->ops->domain_unwatch(
-			        s->hypervisor, (uint32_t)sandboxes[i]->domid);
+	for (size_t i = 0; i < count; i++)
 		zl_sandbox_unindex(sandboxes[i]);
-	}
 	zl_sandbox_list_free(sandboxes, count);
 }
 
-// The channels close before the tasks end, so that nothing is posted to a stopped thread.
+// Channels and watches end before the tasks do, so that nothing is posted to a stopped thread.
 static void close_channels(struct zl_services *s)
 {
 	size_t count;
@@ -196,6 +192,9 @@ static void close_channels(struct zl_services *s)
 	for (size_t i = 0; i < count; i++) {
 		struct zl_zone_client *client;
 
+		if (s->hypervisor != NULL && list[i]->domid >= 0)
+			s->hypervisor->ops->domain_unwatch(
+				s->hypervisor, (uint32_t)list[i]->domid);
 		pthread_mutex_lock(&list[i]->lock);
 		client = list[i]->client;
 		list[i]->client = NULL;
