@@ -288,18 +288,22 @@ static void recover_one(struct zl_services *services, const struct zl_sandbox_re
 	}
 }
 
+// What belongs to no sandbox of the database goes. One that could not be recovered keeps its own.
 static int sweep(struct zl_services *services, struct zl_error *err)
 {
-	size_t count;
-	struct zl_sandbox **list = zl_sandbox_list(services, &count);
-	zl_auto(free) const char **ids = calloc(count + 1, sizeof(*ids));
+	struct zl_sandbox_record *records = NULL;
+	zl_auto(free) const char **ids = NULL;
+	size_t count = 0;
 	int result;
 
+	if (zl_state_sandbox_list(services->state, &records, &count, err) < 0)
+		return -1;
+	ids = calloc(count + 1, sizeof(*ids));
 	for (size_t i = 0; ids != NULL && i < count; i++)
-		ids[i] = list[i]->id;
+		ids[i] = records[i].id;
 	result = ids != NULL ? zl_store_sweep(services->store, ids, count, err)
-	                     : zl_error_nomem(err);
-	zl_sandbox_list_free(list, count);
+			     : zl_error_nomem(err);
+	zl_sandbox_records_free(records, count);
 	return result;
 }
 
