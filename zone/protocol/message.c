@@ -183,3 +183,16 @@ ProtobufCMessage *zl_message_unpack(const ProtobufCMessageDescriptor *type, cons
 			"the peer sent a control message that is malformed or expands too much");
 	return message;
 }
+
+ProtobufCMessage *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	zl_auto(free) uint8_t *packed = malloc(size > 0 ? size : 1);
+
+	if (packed == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	protobuf_c_message_pack(message, packed);
+	return zl_message_unpack(message->descriptor, packed, size, err);
+}

@@ -46,6 +46,9 @@ int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *fra
 ProtobufCMessage *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
 	size_t length, struct zl_error *err);
 
+// A copy of its own, to be freed with zl_message_free.
+ProtobufCMessage *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err);
+
 void zl_message_free(ProtobufCMessage *message); // NULL is fine
 ZL_AUTO_DEFINE(message, ProtobufCMessage *, zl_message_free);
 

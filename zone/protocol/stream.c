@@ -83,6 +83,8 @@ int zl_stream_out_ack(struct zl_stream_out *out, uint64_t offset, struct zl_erro
 
 void zl_stream_out_rewind(struct zl_stream_out *out)
 {
+	if (out->base > out->end)
+		out->base = out->end;
 	out->sent = out->base;
 }
 

@@ -41,7 +41,8 @@ void zl_stream_out_end(struct zl_stream_out *out);
 bool zl_stream_out_next(struct zl_stream_out *out, struct zl_frame *frame);
 // The peer consumed everything before `offset`. DATA_LOSS if that was never sent.
 int zl_stream_out_ack(struct zl_stream_out *out, uint64_t offset, struct zl_error *err);
-// Sends again from the acknowledged offset: a new session.
+// A new session: sends again from the acknowledged offset, the end in any case (the old daemon may
+// have died between consuming it and telling anyone).
 void zl_stream_out_rewind(struct zl_stream_out *out);
 // The peer wants no more: drops what is there, and counts all as acknowledged.
 void zl_stream_out_discard(struct zl_stream_out *out);

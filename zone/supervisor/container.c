@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "zone/supervisor/container.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "zone/supervisor/cgroup.h"
+#include "zone/supervisor/command.h"
+#include "zone/supervisor/rootfs.h"
+
+enum { EXIT_NEVER_RAN = 128 };
+
+static struct zl_container *container_of_job(struct zl_runtime_job *job)
+{
+	return (struct zl_container *)(void *)((char *)job - offsetof(struct zl_container, job));
+}
+
+struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id)
+{
+	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
+		if (strcmp(c->process.container_id, id) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+void zl_container_directory(
+	const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH])
+{
+	(void)snprintf(out, ZL_RUNTIME_PATH, "%s/c/%s", s->state_dir, id);
+}
+
+// Frees what is in memory; mounts and files are gone already.
+static void container_free(struct zl_container *container)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+
+	for (struct zl_container **at = &s->containers; *at != NULL; at = &(*at)->next) {
+		if (*at == container) {
+			*at = container->next;
+			s->container_count--;
+			break;
+		}
+	}
+	if (container->device.waiting)
+		zl_device_wait_cancel(&s->devices, &container->device);
+	if (container->creating_message != NULL)
+		zl_message_free(&container->creating_message->base);
+	zl_process_release(&container->process);
+	free(container);
+}
+
+// ---- create
+
+static int unmount_and_remove(struct zl_container *container, struct zl_error *err)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+
+	if (container->mounted && zl_rootfs_unmount(container->directory, err) < 0)
+		return -1;
+	container->mounted = false;
+	if (zl_tree_remove(container->directory, err) < 0)
+		return -1;
+	return container->layer[0] != '\0' ? zl_trash(s, container->layer, err) : 0;
+}
+
+static pid_t namespace_holder(
+	void *user, const char *kind, const char *container_id, struct zl_error *err)
+{
+	struct zl_supervisor *s = user;
+	struct zl_container *target;
+	pid_t pid = 0;
+
+	if (container_id != NULL) {
+		target = zl_container_find(s, container_id);
+		if (target == NULL || target->process.child.pid <= 0)
+			return zl_error_set(err, ZL_FAILED_PRECONDITION,
+				"container %s, whose %s namespace is wanted, is not running",
+				container_id, kind);
+		return target->process.child.pid;
+	}
+	if (s->host && strcmp(kind, "pid") == 0 && zl_host_pause(s, &pid, err) < 0)
+		return -1;
+	return pid;
+}
+
+static int write_bundle(struct zl_container *container, struct zl_error *err)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+	const Zl__Zone__ContainerCreate *request = container->creating;
+	zl_auto(buffer) struct zl_buffer spec = ZL_BUFFER_LIMIT(ZL_SPEC_MAX);
+	char root[ZL_RUNTIME_PATH + 8];
+	char resolv[ZL_RUNTIME_PATH];
+	char hostname[ZL_RUNTIME_PATH];
+	char shm[ZL_RUNTIME_PATH];
+	char config[ZL_RUNTIME_PATH + 16];
+	struct zl_spec_facts facts = {
+		.root = root,
+		.readonly = request->readonly != 0,
+		.terminal = request->terminal != 0,
+		.user = &container->user,
+		.resolv_conf = s->has_resolv_conf ? resolv : NULL,
+		.hostname = s->hostname[0] != '\0' ? hostname : NULL,
+		.shm = s->has_shm ? shm : NULL,
+		.holder = namespace_holder,
+		.user_data = s,
+	};
+
+	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
+	(void)snprintf(resolv, sizeof(resolv), "%s/resolv.conf", s->state_dir);
+	(void)snprintf(hostname, sizeof(hostname), "%s/hostname", s->state_dir);
+	(void)snprintf(shm, sizeof(shm), "%s/shm", s->state_dir);
+	(void)snprintf(config, sizeof(config), "%s/config.json", container->directory);
+	if (zl_spec_complete(request->oci_spec, &facts, &spec, container->cgroups_path, err) < 0)
+		return -1;
+	return zl_file_write_atomic(config, spec.data, spec.length, 0600, err);
+}
+
+static int resolve_user(struct zl_container *container, struct zl_error *err)
+{
+	const Zl__Zone__UserWanted *user = container->creating->user;
+	struct zl_user_wanted wanted = {.name = ""};
+	char root[ZL_RUNTIME_PATH + 8];
+
+	if (user != NULL)
+		wanted = (struct zl_user_wanted){
+			.name = user->name,
+			.has_group = user->has_group != 0,
+			.group = user->group,
+			.supplemental = user->supplemental_groups,
+			.supplemental_count = user->n_supplemental_groups,
+			.merge = user->merge_groups != 0,
+		};
+	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
+	return zl_user_resolve_in(root, &wanted, &container->user, err);
+}
+
+static int prepare(struct zl_container *container, struct zl_error *err)
+{
+	const Zl__Zone__ContainerCreate *request = container->creating;
+	struct zl_rootfs_source source = {
+		.device = request->image_device[0] != '\0' ? request->image_device : NULL,
+		.files = (const char *const *)request->image_files,
+		.file_count = request->n_image_files,
+	};
+
+	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
+		return -1;
+	container->mounted = true;
+	if (resolve_user(container, err) < 0 || write_bundle(container, err) < 0)
+		return -1;
+	return zl_process_open_stdio(&container->process, container->directory, err);
+}
+
+static void reply_opened(struct zl_container *container)
+{
+	struct zl_container_description description;
+	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
+	Zl__Zone__User user = ZL__ZONE__USER__INIT;
+
+	zl_container_describe(container, &description);
+	user.uid = container->user.uid;
+	user.gid = container->user.gid;
+	user.groups = container->user.groups;
+	user.n_groups = container->user.group_count;
+	description.opened.user = &user;
+	message.body_case = ZL__ZONE__FROM_ZONE__BODY_OPENED;
+	message.opened = &description.opened;
+	zl_link_reply(&container->process.supervisor->link, container->reply, &message);
+}
+
+// Nothing of a container that could not be made is left.
+static void fail_create(struct zl_container *container, struct zl_error *err)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+	struct zl_error ignored = ZL_ERROR_INIT;
+
+	zl_error_wrap(err, "create container %.12s", container->process.container_id);
+	zl_link_reply_failure(&s->link, container->reply, err);
+	if (unmount_and_remove(container, &ignored) < 0)
+		zl_log_warning("after a failed create: %s", ignored.message);
+	container_free(container);
+}
+
+static void finish_create(struct zl_container *container)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (prepare(container, &err) < 0) {
+		fail_create(container, &err);
+		return;
+	}
+	zl_message_free(&container->creating_message->base);
+	container->creating_message = NULL;
+	container->creating = NULL;
+	reply_opened(container);
+	if (container->deleting)
+		zl_container_delete(container);
+}
+
+static void device_ready(struct zl_device_wait *wait)
+{
+	finish_create((struct zl_container *)(void *)((char *)wait -
+		offsetof(struct zl_container, device)));
+}
+
+static int check_create(struct zl_supervisor *s, const Zl__Zone__ContainerCreate *request,
+	struct zl_error *err)
+{
+	bool has_device = request->image_device[0] != '\0';
+
+	if (!zl_id_valid(request->id))
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no container id",
+			request->id);
+	if (!s->configured)
+		return zl_error_set(err, ZL_FAILED_PRECONDITION,
+			"the sandbox is not configured yet");
+	if (zl_container_find(s, request->id) != NULL)
+		return zl_error_set(
+			err, ZL_ALREADY_EXISTS, "container %.12s exists already", request->id);
+	if (s->container_count >= ZL_ZONE_CONTAINERS_MAX)
+		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
+			"the pod has %d containers; remove some", ZL_ZONE_CONTAINERS_MAX);
+	if (has_device == (request->n_image_files > 0) ||
+		strlen(request->image_device) >= sizeof(((struct zl_device_wait *)0)->path))
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			"a container's root is either an image device or image files");
+	return 0;
+}
+
+static struct zl_container *container_new(struct zl_supervisor *s, struct zl_reply reply,
+	const Zl__Zone__ToZone *message, struct zl_error *err)
+{
+	const Zl__Zone__ContainerCreate *request = message->container_create;
+	struct zl_container *container = calloc(1, sizeof(*container));
+
+	if (container == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	// Its own, since it may have to wait for a device.
+	container->creating_message =
+		(Zl__Zone__ToZone *)(void *)zl_message_copy(&message->base, err);
+	if (container->creating_message == NULL) {
+		free(container);
+		return NULL;
+	}
+	container->creating = container->creating_message->container_create;
+	container->reply = reply;
+	container->job.supervisor = s;
+	container->stdin_once = request->stdin_once != 0;
+	container->device.ready = device_ready;
+	(void)snprintf(container->device.path, sizeof(container->device.path), "%s",
+		request->image_device);
+	zl_process_init(&container->process, s, request->id, NULL, request->terminal != 0,
+		request->stdin_open != 0);
+	zl_container_directory(s, request->id, container->directory);
+	(void)snprintf(container->layer, sizeof(container->layer), "%s/%s", s->scratch_dir,
+		request->id);
+	container->next = s->containers;
+	s->containers = container;
+	s->container_count++;
+	return container;
+}
+
+static void container_ended(struct zl_process_state *p);
+
+void zl_container_create_request(
+	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	const Zl__Zone__ContainerCreate *request = message->container_create;
+	struct zl_error err = ZL_ERROR_INIT;
+	struct zl_container *container = NULL;
+
+	if (check_create(s, request, &err) == 0)
+		container = container_new(s, reply, message, &err);
+	if (container == NULL) {
+		zl_link_reply_failure(&s->link, reply, &err);
+		return;
+	}
+	container->process.ended = container_ended;
+	if (zl_dir_make(container->directory, 0700, &err) < 0)
+		fail_create(container, &err);
+	else if (request->image_device[0] == '\0')
+		finish_create(container);
+	else if (zl_device_wait(&s->devices, &container->device, &err) < 0)
+		fail_create(container, &err);
+}
+
+// ---- start
+
+static void reply_started(struct zl_container *container)
+{
+	Zl__Zone__Started started = ZL__ZONE__STARTED__INIT;
+	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
+
+	started.pid = container->process.child.pid;
+	started.started_at_ns = container->started_ns;
+	message.body_case = ZL__ZONE__FROM_ZONE__BODY_STARTED;
+	message.started = &started;
+	zl_link_reply(&container->process.supervisor->link, container->reply, &message);
+}
+
+static void start_failed(struct zl_container *container, const struct zl_error *failure)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+	struct zl_error err = *failure;
+	char config[ZL_RUNTIME_PATH + 16];
+	char root[ZL_RUNTIME_PATH + 16];
+
+	if (err.code == ZL_INTERNAL) {
+		(void)snprintf(config, sizeof(config), "%s/config.json", container->directory);
+		(void)snprintf(root, sizeof(root), "%s/root", container->directory);
+		err.code = zl_command_diagnose_file(config, root);
+	}
+	zl_error_wrap(&err, "start container %.12s", container->process.container_id);
+	container->state = ZL__ZONE__STATE__EXITED;
+	container->process.exited = true;
+	container->process.exit_code = EXIT_NEVER_RAN;
+	container->process.finished_ns = zl_clock_real();
+	zl_process_failed(&container->process);
+	zl_link_reply_failure(&s->link, container->reply, &err);
+}
+
+static void run_done(struct zl_runtime_job *job, const struct zl_error *failure)
+{
+	struct zl_container *container = container_of_job(job);
+	struct zl_error err = ZL_ERROR_INIT;
+	pid_t pid = 0;
+
+	container->starting = false;
+	if (failure == NULL) {
+		container->known_to_crun = true;
+		if (zl_runtime_pid(job, &pid, &err) < 0)
+			failure = &err;
+	}
+	if (failure != NULL) {
+		start_failed(container, failure);
+	} else {
+		container->state = ZL__ZONE__STATE__STARTED;
+		container->started_ns = zl_clock_real();
+		container->process.child.pid = pid;
+		// The reply goes before the exit, should that have happened already.
+		reply_started(container);
+		if (zl_process_started(&container->process, pid, &err) < 0)
+			zl_log_error("container %s: %s", container->process.container_id,
+				err.message);
+	}
+	if (container->deleting)
+		zl_container_delete(container);
+}
+
+void zl_container_start_request(
+	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	struct zl_container *container = zl_container_find(s, message->container_start->id);
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (container == NULL)
+		zl_error_set(&err, ZL_NOT_FOUND, "container %.64s is not there",
+			message->container_start->id);
+	else if (container->creating != NULL || container->starting || container->deleting ||
+		 container->state != ZL__ZONE__STATE__CREATED)
+		zl_error_set(&err, ZL_FAILED_PRECONDITION,
+			"container %.12s was started before, or is being made or deleted",
+			message->container_start->id);
+	if (err.code != ZL_OK) {
+		zl_link_reply_failure(&s->link, reply, &err);
+		return;
+	}
+	container->reply = reply;
+	container->starting = true;
+	container->job.done = run_done;
+	if (zl_runtime_run(&container->job, &container->process, container->directory, &err) < 0) {
+		container->starting = false;
+		start_failed(container, &err);
+	}
+}
+
+// ---- exit
+
+void zl_send_exited(struct zl_process_state *p, bool oom_killed)
+{
+	Zl__Zone__Exited exited = ZL__ZONE__EXITED__INIT;
+	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
+
+	exited.container_id = p->container_id;
+	exited.exec_id = p->exec_id;
+	exited.exit_code = p->exit_code;
+	exited.oom_killed = oom_killed;
+	exited.finished_at_ns = p->finished_ns;
+	message.body_case = ZL__ZONE__FROM_ZONE__BODY_EXITED;
+	message.exited = &exited;
+	zl_link_event(&p->supervisor->link, &message);
+}
+
+static void container_ended(struct zl_process_state *p)
+{
+	struct zl_container *container = (struct zl_container *)(void *)p;
+
+	container->state = ZL__ZONE__STATE__EXITED;
+	container->oom_killed = zl_cgroup_oom_killed(container->cgroups_path);
+	// In a pid namespace of its own the kernel has done that.
+	(void)zl_cgroup_kill(container->cgroups_path);
+	zl_send_exited(p, container->oom_killed);
+	if (container->deleting)
+		zl_container_delete(container);
+}
+
+// ---- signal
+
+static int signal_container(
+	struct zl_container *container, int signal, bool all, struct zl_error *err)
+{
+	bool running = container != NULL && container->state == ZL__ZONE__STATE__STARTED;
+
+	if (signal < 1 || signal > SIGRTMAX)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "%d is no signal", signal);
+	if (!running) {
+		if (signal == SIGKILL)
+			return 0;
+		return zl_error_set(err, ZL_NOT_FOUND, "the container is not running");
+	}
+	if (all && signal == SIGKILL && zl_cgroup_kill(container->cgroups_path))
+		return 0;
+	if (all)
+		zl_cgroup_signal(container->cgroups_path, signal);
+	// We are the one who reaps it, so the pid is its own as long as we believe so.
+	if (kill(container->process.child.pid, signal) < 0 && errno != ESRCH)
+		return zl_error_errno(err, errno, "send signal %d", signal);
+	return 0;
+}
+
+void zl_container_signal_request(
+	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	const Zl__Zone__ContainerSignal *request = message->container_signal;
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (signal_container(zl_container_find(s, request->id), request->signal,
+		    request->all != 0, &err) < 0) {
+		zl_error_wrap(&err, "container %.12s", request->id);
+		zl_link_reply_failure(&s->link, reply, &err);
+	} else {
+		zl_link_reply_done(&s->link, reply);
+	}
+}
+
+// ---- delete
+
+static void delete_finished(struct zl_container *container, const struct zl_error *failure)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+
+	container->deleting = false;
+	if (failure != NULL) {
+		struct zl_error err = *failure;
+
+		zl_error_wrap(&err, "delete container %.12s", container->process.container_id);
+		if (container->has_delete_reply)
+			zl_link_reply_failure(&s->link, container->delete_reply, &err);
+		zl_log_error("%s", err.message);
+		container->has_delete_reply = false;
+	} else {
+		if (container->has_delete_reply)
+			zl_link_reply_done(&s->link, container->delete_reply);
+		container_free(container);
+	}
+	zl_supervisor_end_step(s);
+}
+
+static void remove_rest(struct zl_container *container)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+	int result = unmount_and_remove(container, &err);
+
+	delete_finished(container, result < 0 ? &err : NULL);
+}
+
+static void crun_deleted(struct zl_runtime_job *job, const struct zl_error *failure)
+{
+	struct zl_container *container = container_of_job(job);
+
+	if (failure != NULL) {
+		delete_finished(container, failure);
+		return;
+	}
+	container->known_to_crun = false;
+	remove_rest(container);
+}
+
+void zl_container_delete(struct zl_container *container)
+{
+	struct zl_supervisor *s = container->process.supervisor;
+	struct zl_error err = ZL_ERROR_INIT;
+
+	container->deleting = true;
+	if (container->starting || zl_runtime_busy(&container->job))
+		return; // goes on in run_done
+	if (container->creating != NULL) {
+		zl_error_set(&err, ZL_ABORTED, "it was deleted meanwhile");
+		if (container->device.waiting)
+			zl_device_wait_cancel(&s->devices, &container->device);
+		zl_link_reply_failure(&s->link, container->reply, &err);
+		remove_rest(container);
+		return;
+	}
+	if (container->state == ZL__ZONE__STATE__STARTED) {
+		(void)zl_cgroup_kill(container->cgroups_path);
+		(void)kill(container->process.child.pid, SIGKILL);
+		return; // goes on in container_ended
+	}
+	zl_exec_drop_all(container);
+	if (container->execs != NULL)
+		return; // goes on when the last of them ended
+	// A zone that is about to be powered off takes the rest with it.
+	if (s->ending && !s->host) {
+		delete_finished(container, NULL);
+		return;
+	}
+	if (!container->known_to_crun) {
+		remove_rest(container);
+		return;
+	}
+	container->job.done = crun_deleted;
+	if (zl_runtime_delete(&container->job, container->process.container_id,
+		    container->directory, &err) < 0)
+		delete_finished(container, &err);
+}
+
+void zl_container_delete_request(
+	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	struct zl_container *container = zl_container_find(s, message->container_delete->id);
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (container == NULL) {
+		zl_link_reply_done(&s->link, reply);
+		return;
+	}
+	if (container->deleting && container->has_delete_reply) {
+		zl_error_set(&err, ZL_ABORTED, "container %.12s: another delete replaced this one",
+			message->container_delete->id);
+		zl_link_reply_failure(&s->link, container->delete_reply, &err);
+	}
+	container->has_delete_reply = true;
+	container->delete_reply = reply;
+	if (!container->deleting)
+		zl_container_delete(container);
+}
+
+void zl_container_describe(
+	struct zl_container *container, struct zl_container_description *description)
+{
+	Zl__Zone__Container *to = &description->message;
+
+	zl__zone__container__init(to);
+	to->id = container->process.container_id;
+	to->state = container->state;
+	to->pid = container->process.child.pid > 0 ? container->process.child.pid : 0;
+	to->exit_code = container->process.exit_code;
+	to->oom_killed = container->oom_killed;
+	to->started_at_ns = container->started_ns;
+	to->finished_at_ns = container->process.finished_ns;
+	zl_process_describe(&container->process, &description->opened, description->streams);
+	to->streams = &description->opened;
+}

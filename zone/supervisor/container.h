@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of a container.
+//
+//   create   image and writable layer mounted, bundle written, streams made     CREATED
+//   start    crun run --detach; its failure ends the container (code 128)       STARTED
+//   exit     reaped; what is left in its cgroup is killed; told to the daemon   EXITED
+//   delete   killed if need be, crun delete, unmounted, its layer thrown away   gone
+//
+// One of create, start and delete is under way at a time; a delete waits for the others.
+#ifndef ZL_ZONE_SUPERVISOR_CONTAINER_H
+#define ZL_ZONE_SUPERVISOR_CONTAINER_H
+
+#include "zone/supervisor/device.h"
+#include "zone/supervisor/process.h"
+#include "zone/supervisor/runtime.h"
+#include "zone/supervisor/spec.h"
+
+struct zl_exec;
+
+struct zl_container {
+	struct zl_process_state process; // first
+	char directory[ZL_RUNTIME_PATH]; // state_dir/c/ID: the bundle and its mounts
+	char layer[ZL_RUNTIME_PATH];     // scratch_dir/ID
+	char cgroups_path[ZL_CGROUPS_PATH_SIZE];
+	Zl__Zone__State state;
+	bool stdin_once;
+	bool mounted;
+	bool known_to_crun; // crun delete has something to remove
+	bool oom_killed;
+	int64_t started_ns;
+	struct zl_user user;
+
+	struct zl_device_wait device;           // create waits for the image's device
+	Zl__Zone__ContainerCreate *creating;    // the request of a create that waits
+	Zl__Zone__ToZone *creating_message;     // which owns it
+	struct zl_runtime_job job;              // crun run or crun delete
+	bool starting;
+	struct zl_reply reply; // to the create or start under way
+
+	bool deleting;
+	bool has_delete_reply;
+	struct zl_reply delete_reply;
+
+	struct zl_exec *execs;
+	struct zl_container *next;
+};
+
+struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id);
+// Begins to delete it; on its end tells zl_supervisor_end_step.
+void zl_container_delete(struct zl_container *container);
+// What the daemon is told of it.
+struct zl_container_description {
+	Zl__Zone__Container message;
+	Zl__Zone__Opened opened;
+	Zl__Zone__Stream streams[3];
+};
+void zl_container_describe(
+	struct zl_container *container, struct zl_container_description *description);
+// Tells the daemon that a process ended.
+void zl_send_exited(struct zl_process_state *p, bool oom_killed);
+// state_dir/c/ID
+void zl_container_directory(
+	const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH]);
+
+// exec.c: a further process.
+struct zl_exec {
+	struct zl_process_state process; // first
+	struct zl_container *container;
+	struct zl_runtime_job job; // crun exec
+	char directory[ZL_RUNTIME_PATH];
+	struct zl_reply reply;
+	bool running; // crun exec was successful
+	bool kill;    // it is to be killed as soon as it runs
+	bool dropped; // nobody reads its output or wants to know its end
+	struct zl_exec *next;
+};
+
+// Kills all of a container's execs and forgets those that are over: nobody will ask for them.
+void zl_exec_drop_all(struct zl_container *container);
+// Frees execs that are over and whose output was acknowledged, and goes on with a delete that waits
+// for that.
+void zl_exec_settle(struct zl_container *container);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The mounts below a container: its image read-only, and a writable layer over it.
+//
+//   DIRECTORY/image    EROFS: from a block device, or from files (kernel 6.12: no loop device)
+//   DIRECTORY/root     overlayfs: image below, SCRATCH/ID/upper above
+//
+// A read-only root is an overlay as well, since the runtime has to make mount points in it; the
+// spec's root.readonly does the rest.
+#ifndef ZL_ZONE_SUPERVISOR_ROOTFS_H
+#define ZL_ZONE_SUPERVISOR_ROOTFS_H
+
+#include "base/error.h"
+
+struct zl_rootfs_source {
+	const char *device;        // block device with EROFS, or
+	const char *const *files;  // merged.erofs, then the layers' images in order
+	size_t file_count;
+};
+
+// Mounts both. `directory` exists; what was mounted is unmounted again on failure.
+int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory,
+	const char *layer, struct zl_error *err);
+// Unmounts both; not mounted is fine. The layer's directory stays (zl_trash).
+int zl_rootfs_unmount(const char *directory, struct zl_error *err);
+
+#endif

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The supervisor: runs the containers of one pod, PID 1 inside a zone or a process under `host`.
+//
+// main.c       arguments, the order of things
+// boot.c       what a zone needs before the hello: mounts
+// host.c       namespaces of a pod under `host`
+// reactor.c    the event loop
+// link.c       the channel to the daemon
+// requests.c   a table from request to function
+// configure.c  hostname, sysctls, files, clock, entropy, scratch disk
+// network.c    interfaces, addresses and routes
+// device.c     waiting for block devices
+// container.c  the life of a container
+// exec.c       the life of a further process in one
+// process.c    what both share: stdio and exit
+// output.c, input.c, console.c   one stream each, terminals
+// runtime.c    crun
+// rootfs.c     the mounts below a container
+// spec.c       the OCI spec, completed
+// user.c       /etc/passwd and /etc/group
+// cgroup.c     out of memory, kill all
+//
+// Everything runs on one thread (reactor.h), but the removal of writable layers (trash.c).
+#ifndef ZL_ZONE_SUPERVISOR_SUPERVISOR_H
+#define ZL_ZONE_SUPERVISOR_SUPERVISOR_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "zone/supervisor/device.h"
+#include "zone/supervisor/link.h"
+#include "zone/supervisor/network.h"
+#include "zone/supervisor/reactor.h"
+
+struct zl_container;
+struct zl_configuring;
+
+struct zl_supervisor {
+	bool host;                    // a process under `host`, else PID 1 of a zone
+	bool node_uts;                // `host` with the node's hostname: not ours to set
+	char state_dir[PATH_MAX / 8]; // bundles, mounts, crun's state: on a tmpfs
+	struct zl_reactor reactor;
+	struct zl_link link;
+	struct zl_devices devices;
+	struct zl_network network;
+	struct zl_container *containers;
+	unsigned container_count;
+	uint32_t next_stream;
+	pid_t pause_pid; // holds the pod's pid namespace under `host`; 0: not needed yet
+
+	// Set by configure.
+	bool configured;
+	char hostname[65];
+	char scratch_dir[PATH_MAX / 8]; // writable layers
+	bool has_resolv_conf;           // state_dir/resolv.conf is there
+	bool has_shm;                   // state_dir/shm is mounted
+	struct zl_configuring *configuring; // one that waits for a device or a link
+
+	bool ending; // a shutdown is under way
+	bool ended;  // all containers are gone: when the answer is out, the loop stops
+	bool has_end_reply;
+	struct zl_reply end_reply;
+};
+
+// requests.c: what the link calls.
+extern const struct zl_link_handlers zl_supervisor_handlers;
+
+// Request handlers. Each answers its reply, now or later. The message is freed after the return.
+typedef void zl_request_handler(
+	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message);
+zl_request_handler zl_configure_request;
+zl_request_handler zl_shutdown_request;
+zl_request_handler zl_container_create_request;
+zl_request_handler zl_container_start_request;
+zl_request_handler zl_container_signal_request;
+zl_request_handler zl_container_delete_request;
+zl_request_handler zl_container_list_request;
+zl_request_handler zl_exec_start_request;
+zl_request_handler zl_exec_kill_request;
+zl_request_handler zl_resize_request;
+
+// shutdown.c: ends everything, answers whoever asked, and leaves the loop.
+void zl_supervisor_end(struct zl_supervisor *s);
+// A container is gone: goes on with an end that is under way.
+void zl_supervisor_end_step(struct zl_supervisor *s);
+
+// boot.c, in order: /dev, which the channel needs; everything else a zone has mounted, as far as
+// its kernel can; controllers for the containers' cgroups.
+int zl_boot_dev(struct zl_error *err);
+void zl_boot_mounts(void (*complain)(const char *message));
+void zl_boot_cgroups(void);
+
+// host.c
+struct zl_host_options {
+	const char *netns; // path of the pod's network namespace; NULL: the node's
+	bool host_ipc;     // the node's ipc namespace
+};
+// Moves into the pod's namespaces.
+int zl_host_enter(const struct zl_host_options *options, struct zl_error *err);
+// The pid of a process that holds the pod's shared pid namespace; starts it the first time.
+int zl_host_pause(struct zl_supervisor *s, pid_t *ret_pid, struct zl_error *err);
+// What that process does.
+int zl_host_pause_main(void);
+
+// trash.c: moves a directory away at once and removes it on a thread of its own.
+int zl_trash(struct zl_supervisor *s, const char *path, struct zl_error *err);
+// Waits until all that was thrown away is gone.
+void zl_trash_wait(void);
+
+#endif
