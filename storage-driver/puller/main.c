@@ -15,6 +15,7 @@
 #include "base/strv.h"
 #include "storage-driver/image_config.h"
 #include "storage-driver/puller/erofs.h"
+#include "storage-driver/puller/implied.h"
 #include "storage-driver/puller/job.h"
 #include "storage-driver/puller/layer.h"
 #include "storage-driver/puller/registry.h"
@@ -253,7 +254,8 @@ static int merge(struct pull *pull, bool *ret, struct zl_error *err)
 	        faccessat(pull->blobs_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	zl_report_stage("merge", pull->job.name);
-	if (zl_erofs_merge("merged", pull->blobs_fd, pull->names, pull->key, err) < 0)
+	if (zl_erofs_merge("merged", pull->blobs_fd, pull->names, pull->key, err) < 0 ||
+	        zl_implied_settle_file("merged", pull->blobs_fd, pull->names, err) < 0)
 		return zl_error_wrap(err, "merge of %zu layers", zl_strv_length(pull->names));
 	*ret = true;
 	return 0;
@@ -306,9 +308,6 @@ static int prepare(struct pull *pull, struct zl_error *err)
 	                .user = pull->job.user,
 	                .ingest_fd = ingest_fd,
 	                .blobs_fd = pull->blobs_fd,
-	                // A blob has its tar's bytes, in blocks, and its metadata.
-	                .file_max = pull->job.max_layer_bytes + pull->job.max_layer_bytes / 2 +
-	                            (UINT64_C(64) << 20),
 	        },
 	        err);
 }

@@ -32,11 +32,13 @@ static int set_limit(__rlimit_resource_t what, rlim_t value, struct zl_error *er
 	return 0;
 }
 
-static int set_limits(const struct zl_sandbox *sandbox, struct zl_error *err)
+// No limit of file sizes: mkfs.erofs first makes its file 2 TiB long, as a hole. The tar filter
+// bounds what it writes.
+static int set_limits(struct zl_error *err)
 {
-	if (set_limit(RLIMIT_CORE, 0, err) < 0 || set_limit(RLIMIT_NOFILE, OPEN_FILES_MAX, err) < 0)
+	if (set_limit(RLIMIT_CORE, 0, err) < 0)
 		return -1;
-	return set_limit(RLIMIT_FSIZE, sandbox->file_max, err);
+	return set_limit(RLIMIT_NOFILE, OPEN_FILES_MAX, err);
 }
 
 void zl_sandbox_limit_child(pid_t pid, uint64_t bytes)
@@ -252,7 +254,7 @@ int zl_sandbox_enter(const struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	if (fchdir(sandbox->ingest_fd) < 0)
 		return zl_error_errno(err, errno, "enter the ingest directory");
-	if (set_limits(sandbox, err) < 0 || become(sandbox->user, err) < 0)
+	if (set_limits(err) < 0 || become(sandbox->user, err) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return zl_error_errno(err, errno, "set no_new_privs");

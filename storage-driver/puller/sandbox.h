@@ -2,7 +2,7 @@
 //
 // The puller's rights, given away before the first byte from the network: another user, no way back
 // (no_new_privs), files only for reading except the ingest directory (Landlock), no system calls
-// that a downloader has no use for (seccomp), limits on memory and file sizes. All of it is
+// that a downloader has no use for (seccomp), a limit on memory. All of it is
 // inherited by mkfs.erofs.
 #ifndef ZL_STORAGE_DRIVER_PULLER_SANDBOX_H
 #define ZL_STORAGE_DRIVER_PULLER_SANDBOX_H
@@ -13,10 +13,9 @@
 #include "base/error.h"
 
 struct zl_sandbox {
-	const char *user;  // whom to become; NULL: stay
-	int ingest_fd;     // directory to write in; becomes the working directory
-	int blobs_fd;      // directory to read besides the system's
-	uint64_t file_max; // bytes of the largest file
+	const char *user; // whom to become; NULL: stay
+	int ingest_fd;    // directory to write in; becomes the working directory
+	int blobs_fd;     // directory to read besides the system's
 };
 
 // Call it while the process has one thread. A kernel without Landlock (or with it switched off) is

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "storage-driver/printable.h"
+#include "storage-driver/puller/implied.h"
 
-enum { SEEN_FIRST_CAPACITY = 1024 };
+enum { SET_FIRST_CAPACITY = 1024 };
 
 static const char WHITEOUT[] = ".wh.";
 static const char AUFS_OWN[] = ".wh..wh.";
@@ -31,19 +32,20 @@ void zl_tar_filter_release(struct zl_tar_filter *filter)
 	clear_extension(filter);
 	zl_buffer_release(&filter->meta);
 	zl_buffer_release(&filter->held);
-	free(filter->seen);
-	filter->seen = NULL;
+	free(filter->files.table);
+	free(filter->dirs.table);
+	filter->files.table = NULL;
+	filter->dirs.table = NULL;
 }
 
-// ---- names that hard links may point to
+// ---- names
 
-// FNV-1a. A collision does no harm: mkfs.erofs looks for the target itself.
-static uint64_t hash_name(const char *name)
+static uint64_t hash_name(const char *name, size_t length)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3);
 	return hash != 0 ? hash : 1;
 }
 
@@ -56,43 +58,146 @@ static uint64_t *find_slot(uint64_t *table, size_t capacity, uint64_t hash)
 	return &table[at];
 }
 
-static int grow_seen(struct zl_tar_filter *filter, struct zl_error *err)
+static int grow_set(struct zl_name_set *set, struct zl_error *err)
 {
-	size_t capacity =
-	        filter->seen_capacity > 0 ? filter->seen_capacity * 2 : SEEN_FIRST_CAPACITY;
+	size_t capacity = set->capacity > 0 ? set->capacity * 2 : SET_FIRST_CAPACITY;
 	uint64_t *table = calloc(capacity, sizeof(*table));
 
 	if (table == NULL)
 		return zl_error_nomem(err);
-	for (size_t i = 0; i < filter->seen_capacity; i++) {
-		if (filter->seen[i] != 0)
-			*find_slot(table, capacity, filter->seen[i]) = filter->seen[i];
+	for (size_t i = 0; i < set->capacity; i++) {
+		if (set->table[i] != 0)
+			*find_slot(table, capacity, set->table[i]) = set->table[i];
 	}
-	free(filter->seen);
-	filter->seen = table;
-	filter->seen_capacity = capacity;
+	free(set->table);
+	set->table = table;
+	set->capacity = capacity;
 	return 0;
 }
 
-static int remember(struct zl_tar_filter *filter, const char *name, struct zl_error *err)
+static int remember(struct zl_name_set *set, const char *name, size_t length, struct zl_error *err)
 {
-	uint64_t hash = hash_name(name);
+	uint64_t hash = hash_name(name, length);
 	uint64_t *slot;
 
-	if (filter->seen_count * 2 >= filter->seen_capacity && grow_seen(filter, err) < 0)
+	if (set->count * 2 >= set->capacity && grow_set(set, err) < 0)
 		return -1;
-	slot = find_slot(filter->seen, filter->seen_capacity, hash);
+	slot = find_slot(set->table, set->capacity, hash);
 	if (*slot == 0)
-		filter->seen_count++;
+		set->count++;
 	*slot = hash;
 	return 0;
 }
 
-static bool was_seen(const struct zl_tar_filter *filter, const char *name)
+static bool was_seen(const struct zl_name_set *set, const char *name, size_t length)
 {
-	if (filter->seen_capacity == 0)
-		return false;
-	return *find_slot(filter->seen, filter->seen_capacity, hash_name(name)) != 0;
+	return set->capacity > 0 &&
+	       *find_slot(set->table, set->capacity, hash_name(name, length)) != 0;
+}
+
+// ---- directories that nobody brought
+
+static int count_entry(struct zl_tar_filter *filter, uint64_t size, struct zl_error *err)
+{
+	if (++filter->entries > ZL_TAR_ENTRIES_MAX)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "more than %d entries in one layer",
+		        ZL_TAR_ENTRIES_MAX);
+	if (size > filter->max_bytes - filter->data_bytes)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "%llu bytes: the layer would be larger than the %llu bytes allowed",
+		        (unsigned long long)size, (unsigned long long)filter->max_bytes);
+	filter->data_bytes += size;
+	return 0;
+}
+
+// One header block with its checksum. `name` is at most 100 bytes.
+static void make_header(uint8_t block[static ZL_TAR_BLOCK], const char *name, char type,
+        size_t size, unsigned int mode)
+{
+	struct {
+		char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], sum[8], type,
+		        link[100], magic[6], version[2], rest[247];
+	} header;
+
+	_Static_assert(sizeof(header) == ZL_TAR_BLOCK, "a tar header has 512 bytes");
+	memset(&header, 0, sizeof(header));
+	(void)snprintf(header.name, sizeof(header.name), "%s", name);
+	(void)snprintf(header.mode, sizeof(header.mode), "%07o", mode & 07777);
+	(void)snprintf(header.uid, sizeof(header.uid), "%07o", 0);
+	(void)snprintf(header.gid, sizeof(header.gid), "%07o", 0);
+	(void)snprintf(header.size, sizeof(header.size), "%011zo", size);
+	(void)snprintf(header.mtime, sizeof(header.mtime), "%011o", 0);
+	header.type = type;
+	memcpy(header.magic, "ustar", sizeof(header.magic));
+	memcpy(header.version, "00", sizeof(header.version));
+	memcpy(block, &header, sizeof(header));
+	zl_tar_header_seal(block);
+}
+
+static size_t digits_of(size_t number)
+{
+	return number < 10 ? 1 : 1 + digits_of(number / 10);
+}
+
+// The length of a pax record counts its own digits.
+static int append_record(struct zl_buffer *to, const char *key, const char *value, size_t length,
+        struct zl_error *err)
+{
+	size_t rest = strlen(key) + length + strlen(" =\n");
+	size_t total = rest + digits_of(rest + digits_of(rest));
+
+	return zl_buffer_printf(to, err, "%zu %s=%.*s\n", total, key, (int)length, value);
+}
+
+// A marked directory: a pax header with name and time, then its own header.
+static int add_directory(
+        struct zl_tar_filter *filter, const char *name, size_t length, struct zl_error *err)
+{
+	zl_auto(buffer) struct zl_buffer records = ZL_BUFFER_INIT;
+	uint8_t block[ZL_TAR_BLOCK];
+	char mark[32];
+	size_t size;
+
+	if (count_entry(filter, 0, err) < 0)
+		return -1;
+	(void)snprintf(mark, sizeof(mark), "0.%09d", ZL_IMPLIED_NS);
+	if (append_record(
+	            &records, "path", length > 0 ? name : "./", length > 0 ? length : 2, err) < 0 ||
+	        append_record(&records, "mtime", mark, strlen(mark), err) < 0)
+		return -1;
+	size = records.length;
+	if (zl_buffer_reserve(&records, ZL_TAR_BLOCK, err) == NULL)
+		return -1;
+	memset(records.data + size, 0, ZL_TAR_BLOCK - 1);
+	make_header(block, "implied", 'x', size, 0644);
+	if (filter->sink(filter->user, block, ZL_TAR_BLOCK, err) < 0 ||
+	        filter->sink(filter->user, records.data,
+	                (size + ZL_TAR_BLOCK - 1) / ZL_TAR_BLOCK * ZL_TAR_BLOCK, err) < 0)
+		return -1;
+	make_header(block, "implied", '5', 0, ZL_IMPLIED_MODE);
+	if (filter->sink(filter->user, block, ZL_TAR_BLOCK, err) < 0)
+		return -1;
+	return remember(&filter->dirs, name, length, err);
+}
+
+// Adds the directories on the way to the entry (with the root first) that are not there yet.
+static int add_parents(struct zl_tar_filter *filter, const char *name, struct zl_error *err)
+{
+	if (!was_seen(&filter->dirs, "", 0) && add_directory(filter, "", 0, err) < 0)
+		return -1;
+	for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		size_t length = (size_t)(slash - name);
+
+		if (was_seen(&filter->dirs, name, length))
+			continue;
+		if (was_seen(&filter->files, name, length))
+			return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			        "it lies in what the same layer made a file or link, not a "
+			        "directory");
+		if (add_directory(filter, name, length, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 // ---- extended headers
@@ -267,24 +372,11 @@ static int check_link(struct zl_tar_filter *filter, const char *target, struct z
 	if (zl_tar_name_normalise(target, name, err) < 0)
 		return zl_error_wrap(
 		        err, "hard link to '%s'", zl_printable(target, shown, sizeof(shown)));
-	if (was_seen(filter, name))
+	if (was_seen(&filter->files, name, strlen(name)))
 		return 0;
 	return zl_error_set(err, ZL_INVALID_ARGUMENT,
 	        "hard link to '%s', which this layer does not have before it",
 	        zl_printable(target, shown, sizeof(shown)));
-}
-
-static int count_entry(struct zl_tar_filter *filter, uint64_t size, struct zl_error *err)
-{
-	if (++filter->entries > ZL_TAR_ENTRIES_MAX)
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "more than %d entries in one layer",
-		        ZL_TAR_ENTRIES_MAX);
-	if (size > filter->max_bytes - filter->data_bytes)
-		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "%llu bytes: the layer would be larger than the %llu bytes allowed",
-		        (unsigned long long)size, (unsigned long long)filter->max_bytes);
-	filter->data_bytes += size;
-	return 0;
 }
 
 // What mkfs.erofs and we know to be a file system object.
@@ -317,9 +409,10 @@ static int judge_entry(struct zl_tar_filter *filter, const struct zl_tar_header 
 		        err, ZL_INVALID_ARGUMENT, "a link without a target or with one too long");
 	if (header->type == '1' && check_link(filter, link, err) < 0)
 		return -1;
-	if (count_entry(filter, size, err) < 0)
+	if (count_entry(filter, size, err) < 0 || add_parents(filter, name, err) < 0)
 		return -1;
-	return header->type != '5' ? remember(filter, name, err) : 0;
+	return remember(
+	        header->type == '5' ? &filter->dirs : &filter->files, name, strlen(name), err);
 }
 
 static int emit_headers(struct zl_tar_filter *filter, struct zl_error *err)

@@ -5,11 +5,13 @@
 //
 // Refused (INVALID_ARGUMENT, naming the entry): ".." in a name or a hard link's target, names
 // longer than Linux allows, hard links to what this layer has not brought before, malformed or
-// meaningless whiteouts, sparse and unknown entries, sizes and counts past the limits, extended
-// attributes of overlayfs (they could redirect into other layers), bad checksums, an archive that
-// ends inside an entry.
+// meaningless whiteouts, files used as directories, sparse and unknown entries, sizes and counts
+// past the limits, extended attributes of overlayfs (they could redirect into other layers), bad
+// checksums, an archive that ends inside an entry.
 //
 // Dropped: aufs' own files (".wh..wh.plnk" and the like), global pax headers (comments of git).
+//
+// Added: directories that are there only by what lies in them, with a mark (implied.h).
 //
 // Passed: absolute names (the image writer takes them below the root), device nodes (a container's
 // device rules decide, as in every runtime).
@@ -42,6 +44,13 @@ struct zl_tar_extension {
 	bool has_size;
 };
 
+// A set of names by hash (FNV-1a). A collision does no harm: mkfs.erofs looks for itself.
+struct zl_name_set {
+	uint64_t *table;
+	size_t capacity; // a power of two
+	size_t count;
+};
+
 struct zl_tar_filter {
 	enum zl_tar_state state;
 	uint8_t block[ZL_TAR_BLOCK]; // header being gathered
@@ -53,9 +62,8 @@ struct zl_tar_filter {
 	struct zl_buffer meta; // an extended header's data
 	struct zl_buffer held; // extended headers as they came, until their entry is judged
 	struct zl_tar_extension extension;
-	uint64_t *seen;       // hashes of names that a hard link may point to
-	size_t seen_capacity; // a power of two
-	size_t seen_count;
+	struct zl_name_set files; // that a hard link may point to
+	struct zl_name_set dirs;  // that were brought, or added
 	uint64_t entries;
 	uint64_t data_bytes;
 	uint64_t max_bytes;

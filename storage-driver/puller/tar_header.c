@@ -117,17 +117,22 @@ bool zl_tar_block_is_zero(const uint8_t block[static ZL_TAR_BLOCK])
 	return memcmp(block, zeros, ZL_TAR_BLOCK) == 0;
 }
 
-void zl_tar_header_clear_size(uint8_t block[static ZL_TAR_BLOCK])
+void zl_tar_header_seal(uint8_t block[static ZL_TAR_BLOCK])
 {
 	uint64_t unsigned_sum;
 	int64_t signed_sum;
 	char text[SUM_LENGTH + 1];
 
-	memcpy(block + SIZE_AT, "00000000000", SIZE_LENGTH);
 	sums(block, &unsigned_sum, &signed_sum);
 	(void)snprintf(text, sizeof(text), "%06o", (unsigned int)unsigned_sum & 0777777);
 	memcpy(block + SUM_AT, text, SUM_LENGTH - 1);
 	block[SUM_AT + SUM_LENGTH - 1] = ' ';
+}
+
+void zl_tar_header_clear_size(uint8_t block[static ZL_TAR_BLOCK])
+{
+	memcpy(block + SIZE_AT, "00000000000", SIZE_LENGTH);
+	zl_tar_header_seal(block);
 }
 
 static int bad_record(struct zl_error *err)

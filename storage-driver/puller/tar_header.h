@@ -32,6 +32,9 @@ int zl_tar_header_parse(
 // Whether all 512 bytes are zero: the end of an archive.
 bool zl_tar_block_is_zero(const uint8_t block[static ZL_TAR_BLOCK]);
 
+// Makes the checksum of a header right.
+void zl_tar_header_seal(uint8_t block[static ZL_TAR_BLOCK]);
+
 // Sets the size field to 0 and makes the checksum right again.
 void zl_tar_header_clear_size(uint8_t block[static ZL_TAR_BLOCK]);
 
