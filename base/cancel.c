@@ -2,16 +2,20 @@
 #include "base/cancel.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
 
-enum { MAX_DEPTH = 4 };
-
 int zl_cancel_init(struct zl_cancel *cancel, int64_t deadline_ns, const struct zl_cancel *parent,
         struct zl_error *err)
 {
+	int depth = 1;
+
+	for (const struct zl_cancel *c = parent; c != NULL; c = c->parent)
+		depth++;
+	if (depth > ZL_CANCEL_DEPTH)
+		return zl_error_set(
+		        err, ZL_INTERNAL, "more than %d cancel tokens in a chain", ZL_CANCEL_DEPTH);
 	cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (cancel->fd < 0)
 		return zl_error_errno(err, errno, "make an eventfd");
@@ -72,21 +76,28 @@ int zl_cancel_remaining_ms(const struct zl_cancel *cancel)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+nfds_t zl_cancel_fds(const struct zl_cancel *cancel, struct pollfd fds[static ZL_CANCEL_DEPTH])
+{
+	nfds_t count = 0;
+
+	for (; cancel != NULL && count < ZL_CANCEL_DEPTH; cancel = cancel->parent) {
+		if (cancel->fd >= 0)
+			fds[count++] = (struct pollfd){.fd = cancel->fd, .events = POLLIN};
+	}
+	return count;
+}
+
 int zl_cancel_poll(
         const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err)
 {
 	int64_t end = timeout_ms < 0 ? INT64_MAX : zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
+	struct zl_cancel limit = {.fd = -1, .deadline_ns = end, .parent = cancel};
 
 	for (;;) {
-		struct pollfd fds[1 + MAX_DEPTH] = {{.fd = fd, .events = events}};
-		nfds_t count = 1;
-		struct zl_cancel limit = {.deadline_ns = end, .parent = cancel};
-		int ready;
+		struct pollfd fds[1 + ZL_CANCEL_DEPTH] = {{.fd = fd, .events = events}};
+		nfds_t count = 1 + zl_cancel_fds(cancel, fds + 1);
+		int ready = poll(fds, count, zl_cancel_remaining_ms(&limit));
 
-		for (const struct zl_cancel *c = cancel; c != NULL && count <= MAX_DEPTH;
-		        c = c->parent)
-			fds[count++] = (struct pollfd){.fd = c->fd, .events = POLLIN};
-		ready = poll(fds, count, zl_cancel_remaining_ms(&limit));
 		if (ready < 0 && errno != EINTR)
 			return zl_error_errno(err, errno, "poll");
 		if (ready > 0 && fds[0].revents != 0)

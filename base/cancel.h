@@ -9,6 +9,7 @@
 #ifndef ZL_BASE_CANCEL_H
 #define ZL_BASE_CANCEL_H
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,10 +24,14 @@ struct zl_cancel {
 	const struct zl_cancel *parent; // fires this one too; NULL if none
 };
 
+// Tokens in a chain, the first included: request, connection, daemon and some to spare.
+enum { ZL_CANCEL_DEPTH = 8 };
+
 #define ZL_CANCEL_INIT {.fd = -1, .deadline_ns = INT64_MAX}
 
 // deadline_ns is on the monotonic clock, INT64_MAX for none. parent may be NULL; it must outlive
-// the token, and its deadline counts as well.
+// the token, and its deadline counts as well. INTERNAL when the chain would be longer than
+// ZL_CANCEL_DEPTH.
 int zl_cancel_init(struct zl_cancel *cancel, int64_t deadline_ns, const struct zl_cancel *parent,
         struct zl_error *err);
 void zl_cancel_release(struct zl_cancel *cancel);
@@ -42,6 +47,10 @@ int zl_cancel_check(const struct zl_cancel *cancel, struct zl_error *err);
 // for the token alone.
 int zl_cancel_poll(
         const struct zl_cancel *cancel, int fd, short events, int timeout_ms, struct zl_error *err);
+
+// For a poll(2) of one's own: fills `fds` with the descriptors that become readable when a token of
+// the chain fires, and returns how many there are. zl_cancel_check then says whether one did.
+nfds_t zl_cancel_fds(const struct zl_cancel *cancel, struct pollfd fds[static ZL_CANCEL_DEPTH]);
 
 // Milliseconds until the deadline, rounded up, 0 when past, -1 when there is none.
 int zl_cancel_remaining_ms(const struct zl_cancel *cancel);

@@ -51,6 +51,30 @@ static enum zl_code code_from_errno(int errnum)
 	return ZL_INTERNAL;
 }
 
+// Messages come from everywhere, also from hostile programs: control characters would break the
+// line, and a character that was cut in half would break the UTF-8.
+static void make_one_line(struct zl_error *err)
+{
+	size_t length = strlen(err->message);
+	size_t tail = length;
+
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)err->message[i] < ' ' || err->message[i] == 0x7f)
+			err->message[i] = ' ';
+	}
+	if (length + 1 < sizeof(err->message))
+		return;
+	while (tail > 0 && length - tail < 3 &&
+	        ((unsigned char)err->message[tail - 1] & 0xc0) == 0x80)
+		tail--;
+	if (tail == 0 || (unsigned char)err->message[tail - 1] < 0xc0)
+		return;
+	// A lead byte says by its leading ones how long its character is.
+	if (length - tail + 1 <
+	        (size_t)__builtin_clz(~((unsigned)(unsigned char)err->message[tail - 1] << 24)))
+		err->message[tail - 1] = '\0';
+}
+
 int zl_error_vset(struct zl_error *err, enum zl_code code, const char *format, va_list args)
 {
 	if (err == NULL)
@@ -58,6 +82,7 @@ int zl_error_vset(struct zl_error *err, enum zl_code code, const char *format, v
 	err->code = code;
 	err->errnum = 0;
 	(void)vsnprintf(err->message, sizeof(err->message), format, args);
+	make_one_line(err);
 	return -1;
 }
 
@@ -86,6 +111,7 @@ int zl_error_errno(struct zl_error *err, int errnum, const char *format, ...)
 	used = strlen(err->message);
 	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s",
 	        strerror_r(errnum, reason, sizeof(reason)));
+	make_one_line(err);
 	return -1;
 }
 
@@ -103,6 +129,7 @@ int zl_error_wrap(struct zl_error *err, const char *format, ...)
 	va_end(args);
 	used = strlen(err->message);
 	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s", inner);
+	make_one_line(err);
 	return -1;
 }
 

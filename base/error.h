@@ -41,13 +41,13 @@ enum zl_code {
 struct zl_error {
 	enum zl_code code;  // ZL_OK while nothing has failed
 	int errnum;         // errno behind the failure, 0 if there is none
-	char message[1024]; // one line of UTF-8, always terminated; cut, never overrun
+	char message[1024]; // one line, always terminated; cut between characters, never overrun
 };
 
 #define ZL_ERROR_INIT {.code = ZL_OK}
 
-// Sets code and message. Always returns -1, so that `return zl_error_set(…)` reads well. A NULL
-// err is allowed: the caller does not care.
+// Sets code and message; control characters become spaces. Always returns -1, so that `return
+// zl_error_set(…)` reads well. A NULL err is allowed: the caller does not care.
 int zl_error_set(struct zl_error *err, enum zl_code code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 int zl_error_vset(struct zl_error *err, enum zl_code code, const char *format, va_list args)

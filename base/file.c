@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 int zl_file_read(const char *path, size_t limit, struct zl_buffer *out, struct zl_error *err)
 {
@@ -73,7 +76,7 @@ static int write_and_sync(int fd, const void *bytes, size_t length, struct zl_er
 }
 
 int zl_file_write_atomic(
-	const char *path, const void *bytes, size_t length, mode_t mode, struct zl_error *err)
+        const char *path, const void *bytes, size_t length, mode_t mode, struct zl_error *err)
 {
 	char temporary[PATH_MAX];
 	zl_auto(fd) int fd = -1;
@@ -96,6 +99,19 @@ int zl_file_write_atomic(
 	return zl_file_sync_parent(path, err);
 }
 
+static int make_one(const char *path, mode_t mode, struct zl_error *err)
+{
+	struct stat status;
+
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return zl_error_errno(err, errno, "make directory %s", path);
+	if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode))
+		return zl_error_errno(err, ENOTDIR, "make directory %s", path);
+	return 0;
+}
+
 int zl_dir_make(const char *path, mode_t mode, struct zl_error *err)
 {
 	char partial[PATH_MAX];
@@ -103,46 +119,114 @@ int zl_dir_make(const char *path, mode_t mode, struct zl_error *err)
 
 	if (length == 0 || length >= sizeof(partial))
 		return zl_error_set(
-			err, ZL_INVALID_ARGUMENT, "make directory: bad path '%s'", path);
+		        err, ZL_INVALID_ARGUMENT, "make directory: bad path '%s'", path);
 	memcpy(partial, path, length + 1);
 	for (char *slash = partial + 1; *slash != '\0'; slash++) {
 		if (*slash != '/')
 			continue;
 		*slash = '\0';
-		if (mkdir(partial, mode) < 0 && errno != EEXIST)
-			return zl_error_errno(err, errno, "make directory %s", partial);
+		if (make_one(partial, mode, err) < 0)
+			return -1;
 		*slash = '/';
 	}
-	if (mkdir(partial, mode) < 0 && errno != EEXIST)
-		return zl_error_errno(err, errno, "make directory %s", partial);
+	return make_one(partial, mode, err);
+}
+
+// ---- trees
+
+// Trees may come from containers, which can nest directories without end. Each level costs two
+// descriptors and a stack frame here, so what lies deeper than this is moved up to the top of the
+// tree, under a name of its own, and removed from there.
+enum { LEVELS_MAX = 64 };
+
+struct removal {
+	int top_fd;     // the tree's own directory; -1 before it is open
+	unsigned moved; // directories moved up so far
+	int level;
+};
+
+static int remove_content(struct removal *tree, int dir_fd, struct zl_error *err);
+
+static int is_mount_point(const char *name, struct zl_error *err)
+{
+	return zl_error_set(
+	        err, ZL_FAILED_PRECONDITION, "%s is a mount point; unmount it first", name);
+}
+
+// A directory below dir_fd, if that takes no symbolic link and no mount (of any kind: a bind mount
+// has the same device number, so stat(2) would not tell).
+static int open_within(int dir_fd, const char *name, struct zl_error *err)
+{
+	struct open_how how = {
+	        .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	        .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	};
+	long fd = syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+
+	if (fd < 0 && errno == EXDEV)
+		return is_mount_point(name, err);
+	if (fd < 0)
+		return zl_error_errno(err, errno, "open directory %s", name);
+	return (int)fd;
+}
+
+static int move_up(struct removal *tree, int dir_fd, const char *name, struct zl_error *err)
+{
+	char unique[32];
+	int result;
+
+	do {
+		(void)snprintf(unique, sizeof(unique), ".zl-removed-%u", tree->moved++);
+		result = renameat2(dir_fd, name, tree->top_fd, unique, RENAME_NOREPLACE);
+	} while (result < 0 && errno == EEXIST);
+	if (result < 0 && (errno == EBUSY || errno == EXDEV))
+		return is_mount_point(name, err);
+	if (result < 0)
+		return zl_error_errno(err, errno, "move %s to remove it", name);
 	return 0;
 }
 
-static int remove_content(int dir_fd, dev_t device, struct zl_error *err);
-
-static int remove_entry(int dir_fd, const char *name, dev_t device, struct zl_error *err)
+static int remove_directory(
+        struct removal *tree, int dir_fd, const char *name, int why, struct zl_error *err)
 {
-	zl_auto(fd) int fd = -1;
-	struct stat status;
+	zl_auto(fd) int fd = open_within(dir_fd, name, err);
+	bool top = tree->top_fd < 0;
+	unsigned moved;
 
-	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return zl_error_errno(err, errno, "remove %s", name);
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return zl_error_errno(err, errno, "open directory %s", name);
-	if (status.st_dev != device)
-		return zl_error_set(
-			err, ZL_FAILED_PRECONDITION, "%s is a mount point; unmount it first", name);
-	if (remove_content(fd, device, err) < 0)
-		return zl_error_wrap(err, "%s", name);
+	if (fd < 0) {
+		if (err != NULL &&
+		        err->errnum == ENOTDIR) // no directory: then the first error holds
+			zl_error_errno(err, why, "remove %s", name);
+		return -1;
+	}
+	if (top)
+		tree->top_fd = fd;
+	do {
+		moved = tree->moved;
+		tree->level++;
+		if (remove_content(tree, fd, err) < 0)
+			return zl_error_wrap(err, "%s", name);
+		tree->level--;
+	} while (top && tree->moved != moved);
 	if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return zl_error_errno(err, errno, "remove directory %s", name);
 	return 0;
 }
 
-static int remove_content(int dir_fd, dev_t device, struct zl_error *err)
+static int remove_entry(struct removal *tree, int dir_fd, const char *name, struct zl_error *err)
+{
+	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno == EBUSY)
+		return is_mount_point(name, err);
+	if (errno != EISDIR && errno != EPERM)
+		return zl_error_errno(err, errno, "remove %s", name);
+	if (tree->level >= LEVELS_MAX)
+		return move_up(tree, dir_fd, name, err);
+	return remove_directory(tree, dir_fd, name, errno, err);
+}
+
+static int remove_content(struct removal *tree, int dir_fd, struct zl_error *err)
 {
 	int copy = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
 	zl_auto(dir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -152,6 +236,7 @@ static int remove_content(int dir_fd, dev_t device, struct zl_error *err)
 		zl_close(copy);
 		return -1;
 	}
+	rewinddir(dir); // the copy shares its position
 	for (;;) {
 		struct dirent *entry;
 
@@ -161,21 +246,35 @@ static int remove_content(int dir_fd, dev_t device, struct zl_error *err)
 			return errno == 0 ? 0 : zl_error_errno(err, errno, "list directory");
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (remove_entry(dir_fd, entry->d_name, device, err) < 0)
+		if (remove_entry(tree, dir_fd, entry->d_name, err) < 0)
 			return -1;
 	}
 }
 
 int zl_tree_remove(const char *path, struct zl_error *err)
 {
-	struct stat status;
+	struct removal tree = {.top_fd = -1};
+	char whole[PATH_MAX];
+	char parent[PATH_MAX];
+	zl_auto(fd) int fd = -1;
+	size_t length = strlen(path);
+	const char *name;
 
-	if (lstat(path, &status) < 0) {
-		if (errno == ENOENT)
-			return 0;
-		return zl_error_errno(err, errno, "look at %s", path);
-	}
-	if (remove_entry(AT_FDCWD, path, status.st_dev, err) < 0)
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	if (length >= sizeof(whole))
+		return zl_error_errno(err, ENAMETOOLONG, "remove tree %s", path);
+	(void)snprintf(whole, sizeof(whole), "%.*s", (int)length, path);
+	name = strrchr(whole, '/') != NULL ? strrchr(whole, '/') + 1 : whole;
+	if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "remove tree: bad path '%s'", path);
+	parent_of(whole, parent);
+	fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return zl_error_errno(err, errno, "open %s", parent);
+	if (remove_entry(&tree, fd, name, err) < 0)
 		return zl_error_wrap(err, "remove tree %s", path);
 	return 0;
 }

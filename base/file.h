@@ -24,7 +24,8 @@ int zl_file_write_all(int fd, const void *bytes, size_t length, struct zl_error 
 // mkdir -p with this mode for what it makes; an existing directory is fine.
 int zl_dir_make(const char *path, mode_t mode, struct zl_error *err);
 
-// rm -rf that never follows a symbolic link and never crosses into another mount. Absent is fine.
+// rm -rf that never follows a symbolic link and never enters a mount, be it a bind mount or the
+// path itself: FAILED_PRECONDITION names the mount point. However deep the tree is. Absent is fine.
 int zl_tree_remove(const char *path, struct zl_error *err);
 
 // Removes one file; absent is fine.

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,51 +28,85 @@ static const char *level_name(enum zl_log_level level)
 	return "debug";
 }
 
-// A value in quotes, with control characters escaped so that one record stays one line.
-static void write_quoted(FILE *out, const char *text)
+// One line being made; what does not fit is left out.
+struct line {
+	size_t length;
+	char text[4096];
+};
+
+// Room kept for what closes a value and the line, so that a cut line is still well-formed.
+enum { CLOSING = 2 };
+
+static bool put(struct line *line, const char *text, size_t length)
 {
-	(void)fputc('"', out);
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c == '"' || *c == '\\')
-			(void)fprintf(out, "\\%c", *c);
-		else if (*c < ' ' || *c == 0x7f)
-			(void)fprintf(out, "\\x%02x", *c);
-		else
-			(void)fputc(*c, out);
-	}
-	(void)fputc('"', out);
+	if (line->length + length > sizeof(line->text) - CLOSING)
+		return false;
+	memcpy(line->text + line->length, text, length);
+	line->length += length;
+	return true;
 }
 
-static void write_fields(FILE *out, const struct zl_log_scope *scope)
+static bool is_control(unsigned char c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
+// A value in quotes, with control characters escaped so that one record stays one line, and an
+// escape sequence from a hostile program stays text.
+static void put_quoted(struct line *line, const char *text)
+{
+	bool fits = put(line, "\"", 1);
+
+	if (!fits)
+		return;
+	for (const unsigned char *c = (const unsigned char *)text; fits && *c != '\0'; c++) {
+		char escaped[8];
+
+		if (*c == '"' || *c == '\\')
+			(void)snprintf(escaped, sizeof(escaped), "\\%c", *c);
+		else if (is_control(*c))
+			(void)snprintf(escaped, sizeof(escaped), "\\x%02x", *c);
+		else
+			(void)snprintf(escaped, sizeof(escaped), "%c", *c);
+		fits = put(line, escaped, strlen(escaped));
+	}
+	line->text[line->length++] = '"';
+}
+
+static bool needs_quotes(const char *value)
+{
+	const unsigned char *c = (const unsigned char *)value;
+
+	while (*c != '\0' && !is_control(*c) && strchr(" \"\\=", *c) == NULL)
+		c++;
+	return *c != '\0' || *value == '\0';
+}
+
+static void put_fields(struct line *line, const struct zl_log_scope *scope)
 {
 	if (scope == NULL)
 		return;
-	write_fields(out, scope->outer);
-	(void)fprintf(out, " %s=", scope->key);
-	if (strpbrk(scope->value, " \"\\=\n\t") != NULL)
-		write_quoted(out, scope->value);
+	put_fields(line, scope->outer);
+	if (!put(line, " ", 1) || !put(line, scope->key, strlen(scope->key)) || !put(line, "=", 1))
+		return;
+	if (needs_quotes(scope->value))
+		put_quoted(line, scope->value);
 	else
-		(void)fputs(scope->value, out);
+		(void)put(line, scope->value, strlen(scope->value));
 }
 
 static void write_logfmt(
         enum zl_log_level level, const char *message, const struct zl_log_scope *fields)
 {
-	char line[4096];
-	FILE *out = fmemopen(line, sizeof(line) - 1, "w");
-	size_t length;
+	struct line line = {0};
 
-	if (out == NULL)
-		return;
-	(void)fprintf(out, "level=%s", level_name(level));
-	write_fields(out, fields);
-	(void)fputs(" msg=", out);
-	write_quoted(out, message);
-	(void)fflush(out);
-	length = (size_t)ftell(out);
-	(void)fclose(out);
-	line[length++] = '\n';
-	(void)!write(STDERR_FILENO, line, length);
+	(void)put(&line, "level=", 6);
+	(void)put(&line, level_name(level), strlen(level_name(level)));
+	put_fields(&line, fields);
+	if (put(&line, " msg=", 5))
+		put_quoted(&line, message);
+	line.text[line.length++] = '\n';
+	(void)!write(STDERR_FILENO, line.text, line.length);
 }
 
 void zl_log_push(struct zl_log_scope *scope, const char *key, const char *value)

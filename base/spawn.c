@@ -12,32 +12,54 @@
 
 #include "base/clock.h"
 
-enum { FIRST_EXTRA_FD = 3, PIPE_CHUNK = 64 * 1024 };
+enum { STDIO_COUNT = 3, FIRST_EXTRA_FD = 3, EXTRA_MAX = 16, PIPE_CHUNK = 64 * 1024 };
 
-static int add_stdio(posix_spawn_file_actions_t *actions, int from, int to, int open_flags)
+// Descriptors of ours that lie where one of the child's must go are first copied above all of
+// those: a dup2 would overwrite them, or, onto itself, keep close-on-exec. The copies are closed
+// after the start.
+struct moved {
+	int fds[STDIO_COUNT + EXTRA_MAX];
+	size_t count;
+	int lowest; // first descriptor that the child does not get
+};
+
+static int move_up(struct moved *moved, int *fd)
 {
-	if (from >= 0)
-		return posix_spawn_file_actions_adddup2(actions, from, to);
-	return posix_spawn_file_actions_addopen(actions, to, "/dev/null", open_flags, 0);
+	int copy = fcntl(*fd, F_DUPFD_CLOEXEC, moved->lowest);
+
+	if (copy < 0)
+		return errno;
+	moved->fds[moved->count++] = copy;
+	*fd = copy;
+	return 0;
 }
 
-// dup2 onto itself would keep close-on-exec, and an extra fd may sit where another must go: so all
-// of them are first moved above the range that is filled.
-static int add_extra(posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, int *moved)
+static int add_stdio(posix_spawn_file_actions_t *actions, int from, int to, struct moved *moved)
 {
-	for (size_t i = 0; i < spawn->extra_count; i++) {
-		int failure;
+	int failure = 0;
 
-		moved[i] = fcntl(spawn->extra_fds[i], F_DUPFD_CLOEXEC,
-		        FIRST_EXTRA_FD + (int)spawn->extra_count);
-		if (moved[i] < 0)
-			return errno;
-		failure = posix_spawn_file_actions_adddup2(
-		        actions, moved[i], FIRST_EXTRA_FD + (int)i);
-		if (failure != 0)
-			return failure;
+	if (from < 0)
+		return posix_spawn_file_actions_addopen(
+		        actions, to, "/dev/null", to == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
+	if (from < FIRST_EXTRA_FD && from != to)
+		failure = move_up(moved, &from);
+	return failure != 0 ? failure : posix_spawn_file_actions_adddup2(actions, from, to);
+}
+
+static int add_extra(
+        posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, struct moved *moved)
+{
+	int failure = 0;
+
+	for (size_t i = 0; failure == 0 && i < spawn->extra_count; i++) {
+		int from = spawn->extra_fds[i];
+
+		failure = move_up(moved, &from);
+		if (failure == 0)
+			failure = posix_spawn_file_actions_adddup2(
+			        actions, from, FIRST_EXTRA_FD + (int)i);
 	}
-	return 0;
+	return failure;
 }
 
 static int prepare_attributes(posix_spawnattr_t *attributes)
@@ -55,16 +77,19 @@ static int prepare_attributes(posix_spawnattr_t *attributes)
 }
 
 static int fill_actions(
-        posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, int *moved)
+        posix_spawn_file_actions_t *actions, const struct zl_spawn *spawn, struct moved *moved)
 {
-	int failure = add_stdio(actions, spawn->stdin_fd, STDIN_FILENO, O_RDONLY);
+	int failure = add_stdio(actions, spawn->stdin_fd, STDIN_FILENO, moved);
 
 	if (failure == 0)
-		failure = add_stdio(actions, spawn->stdout_fd, STDOUT_FILENO, O_WRONLY);
+		failure = add_stdio(actions, spawn->stdout_fd, STDOUT_FILENO, moved);
 	if (failure == 0 && spawn->stderr_fd >= 0)
-		failure = add_stdio(actions, spawn->stderr_fd, STDERR_FILENO, O_WRONLY);
+		failure = add_stdio(actions, spawn->stderr_fd, STDERR_FILENO, moved);
 	if (failure == 0)
 		failure = add_extra(actions, spawn, moved);
+	// Libraries forget close-on-exec; a child must not hold a database or a device open.
+	if (failure == 0)
+		failure = posix_spawn_file_actions_addclosefrom_np(actions, moved->lowest);
 	return failure;
 }
 
@@ -73,25 +98,24 @@ int zl_spawn_start(const struct zl_spawn *spawn, struct zl_process *ret, struct 
 	char *const *env = spawn->env != NULL ? (char *const *)spawn->env : environ;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	int moved[16];
+	struct moved moved = {.lowest = FIRST_EXTRA_FD + (int)spawn->extra_count};
 	int pidfd = -1;
 	int failure;
 
-	if (spawn->extra_count > ZL_ARRAY_SIZE(moved))
+	if (spawn->extra_count > EXTRA_MAX)
 		return zl_error_set(err, ZL_INTERNAL, "too many descriptors for a child");
-	memset(moved, -1, sizeof(moved));
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	failure = prepare_attributes(&attributes);
 	if (failure == 0)
-		failure = fill_actions(&actions, spawn, moved);
+		failure = fill_actions(&actions, spawn, &moved);
 	if (failure == 0)
 		failure = pidfd_spawnp(&pidfd, spawn->program, &actions, &attributes,
 		        (char *const *)spawn->argv, env);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
-	for (size_t i = 0; i < spawn->extra_count; i++)
-		zl_close(moved[i]);
+	for (size_t i = 0; i < moved.count; i++)
+		zl_close(moved.fds[i]);
 	if (failure != 0)
 		return zl_error_errno(err, failure, "start %s", spawn->program);
 	ret->pidfd = pidfd;
@@ -154,9 +178,32 @@ static void end_exchange(struct exchange *x)
 	x->diagnostics = zl_close(x->diagnostics);
 }
 
+// A write that is an error, not a signal, when the reader is gone, whatever the program does with
+// SIGPIPE. One that was pending before stays pending.
+static ssize_t write_quietly(int fd, const void *bytes, size_t length)
+{
+	static const struct timespec now = {0};
+	sigset_t pipe_only;
+	sigset_t before;
+	sigset_t pending;
+	ssize_t done;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+	done = write(fd, bytes, length);
+	if (done < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE)) {
+		(void)sigtimedwait(&pipe_only, NULL, &now);
+		errno = EPIPE;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return done;
+}
+
 static void push_input(struct exchange *x)
 {
-	ssize_t done = x->left > 0 ? write(x->input, x->bytes, x->left) : 0;
+	ssize_t done = x->left > 0 ? write_quietly(x->input, x->bytes, x->left) : 0;
 
 	if (done < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -193,14 +240,13 @@ static int exchange_all(struct exchange *x, struct zl_buffer *out, struct zl_buf
         const struct zl_cancel *cancel, struct zl_error *err)
 {
 	while (x->input >= 0 || x->out >= 0 || x->diagnostics >= 0) {
-		struct pollfd fds[] = {
+		struct pollfd fds[3 + ZL_CANCEL_DEPTH] = {
 		        {.fd = x->out, .events = POLLIN},
 		        {.fd = x->diagnostics, .events = POLLIN},
 		        {.fd = x->input, .events = POLLOUT},
-		        {.fd = cancel->fd, .events = POLLIN},
-		        {.fd = cancel->parent != NULL ? cancel->parent->fd : -1, .events = POLLIN},
 		};
-		int ready = poll(fds, ZL_ARRAY_SIZE(fds), zl_cancel_remaining_ms(cancel));
+		nfds_t count = 3 + zl_cancel_fds(cancel, fds + 3);
+		int ready = poll(fds, count, zl_cancel_remaining_ms(cancel));
 
 		if (ready < 0 && errno != EINTR)
 			return zl_error_errno(err, errno, "poll");
