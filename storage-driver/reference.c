@@ -139,7 +139,7 @@ static int split_domain(
 	if (strcmp(ret->domain, "index.docker.io") == 0)
 		(void)snprintf(ret->domain, sizeof(ret->domain), "docker.io");
 	if (strcmp(ret->domain, "docker.io") == 0 && strchr(name, '/') == NULL)
-		(void)snprintf(ret->path, sizeof(ret->path), "library/%.240s", name);
+		(void)snprintf(ret->path, sizeof(ret->path), "library/%.247s", name);
 	else
 		(void)snprintf(ret->path, sizeof(ret->path), "%.255s", name);
 	return 0;

@@ -183,6 +183,8 @@ static int add_directory(
 // Adds the directories on the way to the entry (with the root first) that are not there yet.
 static int add_parents(struct zl_tar_filter *filter, const char *name, struct zl_error *err)
 {
+	if (name[0] == '\0')
+		return 0;
 	if (!was_seen(&filter->dirs, "", 0) && add_directory(filter, "", 0, err) < 0)
 		return -1;
 	for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
