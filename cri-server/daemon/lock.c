@@ -13,7 +13,8 @@ int zl_daemon_lock(const char *directory, struct zl_error *err)
 	zl_auto(free) char *path = NULL;
 	zl_auto(fd) int fd = -1;
 
-	if (zl_dir_make(directory, 0700, err) < 0)
+	// Others may pass through, not look: the puller's user works in a directory below.
+	if (zl_dir_make(directory, 0711, err) < 0)
 		return -1;
 	path = zl_format(err, "%s/zoneletd.lock", directory);
 	if (path == NULL)
