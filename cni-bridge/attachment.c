@@ -44,9 +44,9 @@ static int check_value(const char *key, const char *value, struct zl_error *err)
 	for (const char *c = value; c != NULL && *c != '\0'; c++) {
 		if (*c == ';' || *c == '=' || iscntrl((unsigned char)*c))
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"%s \"%.128s\" for the network plugins has a character that is not "
-				"allowed",
-				key, value);
+			        "%s \"%.128s\" for the network plugins has a character that is not "
+			        "allowed",
+			        key, value);
 	}
 	return 0;
 }
@@ -58,10 +58,10 @@ static char *make_args(const struct zl_cni_pod *pod, struct zl_error *err)
 		const char *key;
 		const char *value;
 	} pairs[] = {
-		{"K8S_POD_NAMESPACE", pod->namespace_},
-		{"K8S_POD_NAME", pod->name},
-		{"K8S_POD_INFRA_CONTAINER_ID", pod->sandbox_id},
-		{"K8S_POD_UID", pod->uid},
+	        {"K8S_POD_NAMESPACE", pod->namespace_},
+	        {"K8S_POD_NAME", pod->name},
+	        {"K8S_POD_INFRA_CONTAINER_ID", pod->sandbox_id},
+	        {"K8S_POD_UID", pod->uid},
 	};
 	zl_auto(buffer) struct zl_buffer args = ZL_BUFFER_INIT;
 
@@ -71,14 +71,14 @@ static char *make_args(const struct zl_cni_pod *pod, struct zl_error *err)
 		if (pairs[i].value == NULL)
 			continue;
 		if (check_value(pairs[i].key, pairs[i].value, err) < 0 ||
-			zl_buffer_printf(&args, err, ";%s=%s", pairs[i].key, pairs[i].value) < 0)
+		        zl_buffer_printf(&args, err, ";%s=%s", pairs[i].key, pairs[i].value) < 0)
 			return NULL;
 	}
 	return zl_strdup(zl_buffer_string(&args), err);
 }
 
 int zl_attachment_make(const struct zl_cni_pod *pod, struct zl_conflist *list,
-	struct zl_attachment *ret, struct zl_error *err)
+        struct zl_attachment *ret, struct zl_error *err)
 {
 	zl_auto(attachment) struct zl_attachment made = ZL_ATTACHMENT_INIT;
 
@@ -98,12 +98,12 @@ int zl_attachment_make(const struct zl_cni_pod *pod, struct zl_conflist *list,
 // ---- the cache
 
 static int make_path(
-	const char *dir, const char *id, char out[static PATH_MAX], struct zl_error *err)
+        const char *dir, const char *id, char out[static PATH_MAX], struct zl_error *err)
 {
 	if (!zl_attachment_id_valid(id))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"sandbox id \"%.64s\" is not fit for network plugins",
-			id != NULL ? id : "");
+		        "sandbox id \"%.64s\" is not fit for network plugins",
+		        id != NULL ? id : "");
 	if (snprintf(out, PATH_MAX, "%s/%s.json", dir, id) >= PATH_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "path %.64s… is too long", dir);
 	return 0;
@@ -120,7 +120,7 @@ static int take_members(json_t *file, struct zl_attachment *ret, struct zl_error
 	ret->result = json_incref(json_object_get(file, "result"));
 	ret->links = json_incref(json_object_get(file, "links"));
 	return zl_conflist_from_json(
-		"its configuration", json_object_get(file, "config"), &ret->list, err);
+	        "its configuration", json_object_get(file, "config"), &ret->list, err);
 }
 
 static int read_entry(const char *path, struct zl_attachment *ret, struct zl_error *err)
@@ -144,7 +144,7 @@ static int read_entry(const char *path, struct zl_attachment *ret, struct zl_err
 }
 
 int zl_attachment_load(
-	const char *dir, const char *id, struct zl_attachment *ret, struct zl_error *err)
+        const char *dir, const char *id, struct zl_attachment *ret, struct zl_error *err)
 {
 	struct zl_error failure = ZL_ERROR_INIT;
 	char path[PATH_MAX];
@@ -158,13 +158,13 @@ int zl_attachment_load(
 	if (failure.errnum != 0)
 		return zl_error_errno(err, failure.errnum, "read %s", path);
 	return zl_error_set(err, ZL_DATA_LOSS,
-		"network record %s cannot be read: %s; what the pod held must be released by hand, "
-		"then remove the file",
-		path, failure.message);
+	        "network record %s cannot be read: %s; what the pod held must be released by hand, "
+	        "then remove the file",
+	        path, failure.message);
 }
 
 int zl_attachment_store(
-	const char *dir, const struct zl_attachment *attachment, struct zl_error *err)
+        const char *dir, const struct zl_attachment *attachment, struct zl_error *err)
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
 	zl_auto(json) json_t *file = NULL;
@@ -173,13 +173,13 @@ int zl_attachment_store(
 	if (make_path(dir, attachment->id, path, err) < 0)
 		return -1;
 	file = json_pack("{si ss ss ss sO sO sO* sO*}", "format", FORMAT, "id", attachment->id,
-		"netns", attachment->netns, "args", attachment->args, "runtime",
-		attachment->runtime, "config", attachment->list.document, "result",
-		attachment->result, "links", attachment->links);
+	        "netns", attachment->netns, "args", attachment->args, "runtime",
+	        attachment->runtime, "config", attachment->list.document, "result",
+	        attachment->result, "links", attachment->links);
 	if (file == NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"network record of sandbox %s: no memory, or text that is not UTF-8",
-			attachment->id);
+		        "network record of sandbox %s: no memory, or text that is not UTF-8",
+		        attachment->id);
 	// 0700, 0600: a configuration may hold a plugin's credentials.
 	if (zl_json_print(file, &text, err) < 0 || zl_dir_make(dir, 0700, err) < 0)
 		return -1;
@@ -213,13 +213,13 @@ static void apply_links(const json_t *links, struct zl_cni_result *result)
 }
 
 int zl_attachment_result(const struct zl_attachment *attachment, const char *ifname,
-	struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni_result *ret, struct zl_error *err)
 {
 	char what[320];
 
 	if (attachment->result == NULL)
 		return zl_error_set(err, ZL_NOT_FOUND,
-			"sandbox %s: its network was never set up to the end", attachment->id);
+		        "sandbox %s: its network was never set up to the end", attachment->id);
 	(void)snprintf(what, sizeof(what), "result of network \"%s\"", attachment->list.name);
 	if (zl_cni_result_read(what, attachment->result, ifname, ret, err) < 0)
 		return -1;

@@ -13,12 +13,12 @@
 #include "cni-bridge/conflist.h"
 
 struct zl_attachment {
-	char *id;		 // CNI_CONTAINERID
-	char *netns;		 // path at the ADD
-	char *args;		 // CNI_ARGS
-	json_t *runtime;	 // values for capabilities (zl_conflist_runtime)
+	char *id;                // CNI_CONTAINERID
+	char *netns;             // path at the ADD
+	char *args;              // CNI_ARGS
+	json_t *runtime;         // values for capabilities (zl_conflist_runtime)
 	struct zl_conflist list; // the configuration as it was
-	json_t *result;		 // the last plugin's; NULL while the ADD has not ended
+	json_t *result;          // the last plugin's; NULL while the ADD has not ended
 	json_t *links; // {"eth0": {"mac": …, "mtu": …}} as the kernel had them; may be NULL
 };
 
@@ -34,18 +34,18 @@ bool zl_attachment_id_valid(const char *id);
 // A new one, without a result. `list` is taken over (and left empty). INVALID_ARGUMENT where a name
 // of the pod would break out of CNI_ARGS.
 int zl_attachment_make(const struct zl_cni_pod *pod, struct zl_conflist *list,
-	struct zl_attachment *ret, struct zl_error *err);
+        struct zl_attachment *ret, struct zl_error *err);
 
 // The cache in directory `dir`. Load: NOT_FOUND if the pod has no entry; DATA_LOSS names a file
 // that cannot be read as one. Store makes the directory, and replaces the file atomically.
 int zl_attachment_load(
-	const char *dir, const char *id, struct zl_attachment *ret, struct zl_error *err);
+        const char *dir, const char *id, struct zl_attachment *ret, struct zl_error *err);
 int zl_attachment_store(
-	const char *dir, const struct zl_attachment *attachment, struct zl_error *err);
+        const char *dir, const struct zl_attachment *attachment, struct zl_error *err);
 int zl_attachment_forget(const char *dir, const char *id, struct zl_error *err);
 
 // The result as plain values, with MAC and MTU as the kernel had them.
 int zl_attachment_result(const struct zl_attachment *attachment, const char *ifname,
-	struct zl_cni_result *ret, struct zl_error *err);
+        struct zl_cni_result *ret, struct zl_error *err);
 
 #endif

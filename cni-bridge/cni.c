@@ -28,7 +28,7 @@ struct zl_cni {
 	char *cache_dir;
 	int timeout_ms;
 	pthread_mutex_t status_lock; // guards ready_until; held while STATUS runs
-	int64_t ready_until;	     // monotonic; until then all plugins' STATUS counts as good
+	int64_t ready_until;         // monotonic; until then all plugins' STATUS counts as good
 };
 
 // ---- open, close
@@ -49,7 +49,7 @@ struct zl_cni *zl_cni_open(const struct zl_cni_options *options, struct zl_error
 	cni->cache_dir = zl_strdup(options->cache_dir, err);
 	cni->bin_dirs = zl_strv_copy((char *const *)options->bin_dirs, dirs, err);
 	if (cni->cache_dir == NULL || cni->bin_dirs == NULL ||
-		zl_confdir_open(&cni->confdir, options->conf_dir, err) < 0) {
+	        zl_confdir_open(&cni->confdir, options->conf_dir, err) < 0) {
 		zl_cni_close(cni);
 		return NULL;
 	}
@@ -70,22 +70,22 @@ void zl_cni_close(struct zl_cni *cni)
 // ---- running the chain
 
 static int run_plugin(const struct zl_cni *cni, const char *command,
-	const struct zl_attachment *pod, const char *netns, size_t index, json_t *previous,
-	const struct zl_cancel *cancel, json_t **ret_result, struct zl_error *err)
+        const struct zl_attachment *pod, const char *netns, size_t index, json_t *previous,
+        const struct zl_cancel *cancel, json_t **ret_result, struct zl_error *err)
 {
 	zl_auto(json) json_t *request =
-		zl_conflist_request(&pod->list, index, pod->runtime, previous, err);
+	        zl_conflist_request(&pod->list, index, pod->runtime, previous, err);
 	struct zl_plugin_call call = {
-		.bin_dirs = (const char *const *)cni->bin_dirs,
-		.timeout_ms = cni->timeout_ms,
-		.command = command,
-		.type = pod->list.plugins[index].type,
-		.container_id = pod->id,
-		.netns = netns,
-		.ifname = IFNAME,
-		.args = pod->args,
-		.request = request,
-		.cancel = cancel,
+	        .bin_dirs = (const char *const *)cni->bin_dirs,
+	        .timeout_ms = cni->timeout_ms,
+	        .command = command,
+	        .type = pod->list.plugins[index].type,
+	        .container_id = pod->id,
+	        .netns = netns,
+	        .ifname = IFNAME,
+	        .args = pod->args,
+	        .request = request,
+	        .cancel = cancel,
 	};
 
 	if (request == NULL)
@@ -95,7 +95,7 @@ static int run_plugin(const struct zl_cni *cni, const char *command,
 
 // Each plugin gets the result of the one before; that of the last is the pod's.
 static int add_chain(const struct zl_cni *cni, struct zl_attachment *pod,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(json) json_t *result = NULL;
 
@@ -103,13 +103,13 @@ static int add_chain(const struct zl_cni *cni, struct zl_attachment *pod,
 		json_t *next = NULL;
 
 		if (zl_cancel_check(cancel, err) < 0 ||
-			run_plugin(cni, "ADD", pod, pod->netns, i, result, cancel, &next, err) < 0)
+		        run_plugin(cni, "ADD", pod, pod->netns, i, result, cancel, &next, err) < 0)
 			return -1;
 		json_decref(result);
 		result = next;
 		if (result == NULL)
 			return zl_error_set(err, ZL_INTERNAL, "plugin %s ADD: it printed no result",
-				pod->list.plugins[i].type);
+			        pod->list.plugins[i].type);
 		if (zl_cni_result_convert(result, pod->list.version, err) < 0)
 			return zl_error_wrap(err, "plugin %s ADD", pod->list.plugins[i].type);
 	}
@@ -120,7 +120,7 @@ static int add_chain(const struct zl_cni *cni, struct zl_attachment *pod,
 // In reverse. It ends at the first failure: a port map must be gone before its address is given to
 // another pod.
 static int del_chain(const struct zl_cni *cni, const struct zl_attachment *pod, const char *netns,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	json_t *previous = pod->list.version >= ZL_CNI_0_4_0 ? pod->result : NULL;
 
@@ -134,7 +134,7 @@ static int del_chain(const struct zl_cni *cni, const struct zl_attachment *pod, 
 }
 
 static int undo(const struct zl_cni *cni, const struct zl_attachment *pod, const char *netns,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	// The spec lets CNI_NETNS be absent when the namespace is: with a path to nothing some
 	// plugins fail, without one they release what is left.
@@ -156,14 +156,14 @@ static int lo_up(struct zl_netlink *netlink, struct zl_error *err)
 
 // Before spec 1.1 a result has no MTU, and not every plugin says the MAC.
 static int note_link(
-	struct zl_netlink *netlink, const char *name, json_t *links, struct zl_error *err)
+        struct zl_netlink *netlink, const char *name, json_t *links, struct zl_error *err)
 {
 	struct zl_link link;
 
 	if (zl_link_get(netlink, name, &link, err) < 0)
 		return -1;
 	if (json_object_set_new(
-		    links, name, json_pack("{ss si}", "mac", link.mac, "mtu", (int)link.mtu)) < 0)
+	            links, name, json_pack("{ss si}", "mac", link.mac, "mtu", (int)link.mtu)) < 0)
 		return zl_error_nomem(err);
 	return 0;
 }
@@ -189,26 +189,26 @@ static int note_links(struct zl_netlink *netlink, struct zl_attachment *pod, str
 // ---- the pod's way
 
 static int attach(const struct zl_cni *cni, struct zl_attachment *pod,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(netlink) struct zl_netlink netlink = ZL_NETLINK_INIT;
 
 	if (zl_netlink_open(&netlink, pod->netns, err) < 0 || lo_up(&netlink, err) < 0 ||
-		add_chain(cni, pod, cancel, err) < 0 || note_links(&netlink, pod, err) < 0)
+	        add_chain(cni, pod, cancel, err) < 0 || note_links(&netlink, pod, err) < 0)
 		return -1;
 	return zl_attachment_store(cni->cache_dir, pod, err);
 }
 
 static int add_new(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni_result *ret, struct zl_error *err)
 {
 	zl_auto(conflist) struct zl_conflist list = ZL_CONFLIST_INIT;
 	zl_auto(attachment) struct zl_attachment made = ZL_ATTACHMENT_INIT;
 	struct zl_error later = ZL_ERROR_INIT;
 
 	if (zl_confdir_get(&cni->confdir, &list, err) < 0 ||
-		zl_attachment_make(pod, &list, &made, err) < 0 ||
-		zl_attachment_store(cni->cache_dir, &made, err) < 0)
+	        zl_attachment_make(pod, &list, &made, err) < 0 ||
+	        zl_attachment_store(cni->cache_dir, &made, err) < 0)
 		return -1;
 	if (attach(cni, &made, cancel, err) == 0)
 		return zl_attachment_result(&made, IFNAME, ret, err);
@@ -220,7 +220,7 @@ static int add_new(struct zl_cni *cni, const struct zl_cni_pod *pod, const struc
 }
 
 static int add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni_result *ret, struct zl_error *err)
 {
 	zl_auto(attachment) struct zl_attachment earlier = ZL_ATTACHMENT_INIT;
 	struct zl_error absent = ZL_ERROR_INIT;
@@ -243,12 +243,12 @@ static int add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 static int wrap_pod(const struct zl_cni_pod *pod, const char *verb, struct zl_error *err)
 {
 	return zl_error_wrap(err, "%s network of pod %s/%s", verb,
-		pod->namespace_ != NULL ? pod->namespace_ : "?",
-		pod->name != NULL ? pod->name : "?");
+	        pod->namespace_ != NULL ? pod->namespace_ : "?",
+	        pod->name != NULL ? pod->name : "?");
 }
 
 int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni_result *ret, struct zl_error *err)
 {
 	if (add(cni, pod, cancel, ret, err) < 0)
 		return wrap_pod(pod, "set up", err);
@@ -256,7 +256,7 @@ int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 }
 
 int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(attachment) struct zl_attachment earlier = ZL_ATTACHMENT_INIT;
 	struct zl_error failure = ZL_ERROR_INIT;
@@ -274,7 +274,7 @@ int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 }
 
 int zl_cni_cached(
-	struct zl_cni *cni, const char *sandbox_id, struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni *cni, const char *sandbox_id, struct zl_cni_result *ret, struct zl_error *err)
 {
 	zl_auto(attachment) struct zl_attachment pod = ZL_ATTACHMENT_INIT;
 
@@ -286,17 +286,17 @@ int zl_cni_cached(
 // ---- status
 
 static int ask_plugins(
-	const struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
+        const struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
 {
 	for (size_t i = 0; i < list->plugin_count; i++) {
 		zl_auto(json) json_t *request = zl_conflist_request(list, i, NULL, NULL, err);
 		zl_auto(json) json_t *ignored = NULL;
 		struct zl_plugin_call call = {
-			.bin_dirs = (const char *const *)cni->bin_dirs,
-			.timeout_ms = cni->timeout_ms,
-			.command = "STATUS",
-			.type = list->plugins[i].type,
-			.request = request,
+		        .bin_dirs = (const char *const *)cni->bin_dirs,
+		        .timeout_ms = cni->timeout_ms,
+		        .command = "STATUS",
+		        .type = list->plugins[i].type,
+		        .request = request,
 		};
 
 		if (request == NULL || zl_plugin_run(&call, &ignored, err) < 0)
@@ -312,7 +312,7 @@ static int check_plugins(struct zl_cni *cni, const struct zl_conflist *list, str
 
 	for (size_t i = 0; i < list->plugin_count; i++) {
 		if (zl_plugin_find((const char *const *)cni->bin_dirs, list->plugins[i].type, path,
-			    err) < 0)
+		            err) < 0)
 			return -1;
 	}
 	if (list->version < ZL_CNI_1_1_0)

@@ -21,10 +21,10 @@
 struct zl_cni;
 
 struct zl_cni_options {
-	const char *conf_dir;	     // "/etc/cni/net.d"
+	const char *conf_dir;        // "/etc/cni/net.d"
 	const char *const *bin_dirs; // NULL-terminated: "/opt/cni/bin", "/usr/lib/cni"
-	const char *cache_dir;	     // results kept for DEL after a restart: "/var/lib/zonelet/cni"
-	int timeout_ms;		     // one plugin's run; past it its process group is killed
+	const char *cache_dir;       // results kept for DEL after a restart: "/var/lib/zonelet/cni"
+	int timeout_ms;              // one plugin's run; past it its process group is killed
 };
 
 struct zl_cni_port {
@@ -36,10 +36,10 @@ struct zl_cni_port {
 
 struct zl_cni_pod {
 	const char *sandbox_id; // CNI_CONTAINERID
-	const char *name;	// K8S_POD_NAME
+	const char *name;       // K8S_POD_NAME
 	const char *namespace_; // K8S_POD_NAMESPACE
-	const char *uid;	// K8S_POD_UID
-	const char *netns;	// path of the network namespace; DEL works without it (NULL)
+	const char *uid;        // K8S_POD_UID
+	const char *netns;      // path of the network namespace; DEL works without it (NULL)
 	const struct zl_cni_port *ports; // those with host_port 0 are left out
 	size_t port_count;
 	// Given to plugins that declare the capability "dns"; all may be NULL, NULL-terminated.
@@ -52,7 +52,7 @@ struct zl_cni_pod {
 };
 
 struct zl_cni_address {
-	char cidr[64];	  // "10.88.0.5/16"
+	char cidr[64];    // "10.88.0.5/16"
 	char gateway[48]; // "" if none
 };
 struct zl_cni_route {
@@ -91,16 +91,16 @@ int zl_cni_status(struct zl_cni *cni, struct zl_error *err);
 // interface is "eth0". An error names the pod and the plugin, and carries the plugin's code,
 // message and details.
 int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_cni_result *ret, struct zl_error *err);
+        struct zl_cni_result *ret, struct zl_error *err);
 // Runs DEL with the cached configuration and result of the ADD, even if the conflist is gone by
 // now. Of `pod`, sandbox_id, name and namespace_ (for errors) and netns are used: ports and the
 // rest are those of the ADD. Idempotent: 0 for a pod that was never added; the cache entry goes
 // only when DEL succeeded.
 int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
-	struct zl_error *err);
+        struct zl_error *err);
 // The cached result of an earlier ADD; NOT_FOUND if there is none.
 int zl_cni_cached(struct zl_cni *cni, const char *sandbox_id, struct zl_cni_result *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // ---- network namespaces (netns.c)
 

@@ -10,8 +10,8 @@
 #include "base/strv.h"
 
 static const uint32_t WATCHED = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
-				IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
-				IN_ONLYDIR;
+                                IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
+                                IN_ONLYDIR;
 
 int zl_confdir_open(struct zl_confdir *confdir, const char *path, struct zl_error *err)
 {
@@ -84,7 +84,7 @@ static int is_configuration(const struct dirent *entry)
 	// An editor's or an installer's hidden temporary file is none.
 	return dot != NULL && dot != entry->d_name && entry->d_name[0] != '.' &&
 	       (strcmp(dot, ".conflist") == 0 || strcmp(dot, ".conf") == 0 ||
-		       strcmp(dot, ".json") == 0);
+	               strcmp(dot, ".json") == 0);
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -103,9 +103,9 @@ static char *choose(const struct zl_confdir *confdir, struct zl_error *err)
 		path = zl_format(err, "%s/%s", confdir->path, entries[0]->d_name);
 	else if (count == 0 || errno == ENOENT)
 		zl_error_set(err, ZL_UNAVAILABLE,
-			"no network configuration in %s; put a .conflist there, or install a "
-			"network add-on that does",
-			confdir->path);
+		        "no network configuration in %s; put a .conflist there, or install a "
+		        "network add-on that does",
+		        confdir->path);
 	else
 		zl_error_errno(err, errno, "read directory %s", confdir->path);
 	for (int i = 0; i < count; i++)
@@ -127,7 +127,7 @@ static int load(struct zl_confdir *confdir, struct zl_error *err)
 		return -1;
 	// A broken first file is not passed over: pods would quietly get another network.
 	return zl_conflist_parse(
-		confdir->file, confdir->text.data, confdir->text.length, &list, err);
+	        confdir->file, confdir->text.data, confdir->text.length, &list, err);
 }
 
 static void refresh(struct zl_confdir *confdir)
@@ -150,7 +150,7 @@ int zl_confdir_get(struct zl_confdir *confdir, struct zl_conflist *ret, struct z
 	refresh(confdir);
 	if (confdir->failure.code == ZL_OK)
 		result = zl_conflist_parse(
-			confdir->file, confdir->text.data, confdir->text.length, ret, err);
+		        confdir->file, confdir->text.data, confdir->text.length, ret, err);
 	else if (err != NULL)
 		*err = confdir->failure;
 	(void)pthread_mutex_unlock(&confdir->lock);

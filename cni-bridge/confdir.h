@@ -23,10 +23,10 @@ struct zl_confdir {
 	pthread_mutex_t lock; // guards all below
 	char *path;
 	int inotify;
-	int watch;		 // descriptor in inotify; -1 while there is none
-	bool stale;		 // the directory must be looked at
-	char *file;		 // path of the chosen file; NULL if there is none
-	struct zl_buffer text;	 // its bytes
+	int watch;               // descriptor in inotify; -1 while there is none
+	bool stale;              // the directory must be looked at
+	char *file;              // path of the chosen file; NULL if there is none
+	struct zl_buffer text;   // its bytes
 	struct zl_error failure; // why there is no configuration; ZL_OK when there is
 };
 

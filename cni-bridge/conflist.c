@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const char *const version_names[] = {
-	[ZL_CNI_0_3_0] = "0.3.0",
-	[ZL_CNI_0_3_1] = "0.3.1",
-	[ZL_CNI_0_4_0] = "0.4.0",
-	[ZL_CNI_1_0_0] = "1.0.0",
-	[ZL_CNI_1_1_0] = "1.1.0",
+        [ZL_CNI_0_3_0] = "0.3.0",
+        [ZL_CNI_0_3_1] = "0.3.1",
+        [ZL_CNI_0_4_0] = "0.4.0",
+        [ZL_CNI_1_0_0] = "1.0.0",
+        [ZL_CNI_1_1_0] = "1.1.0",
 };
 
 const char *zl_cni_version_name(enum zl_cni_version version)
@@ -37,7 +37,7 @@ static int find_version(const char *name)
 
 // The highest that both sides speak, of "cniVersion" and (since 1.1) the list "cniVersions".
 static int choose_version(
-	const char *what, const json_t *document, enum zl_cni_version *ret, struct zl_error *err)
+        const char *what, const json_t *document, enum zl_cni_version *ret, struct zl_error *err)
 {
 	const char *single = zl_json_string(document, "cniVersion");
 	int best = find_version(single);
@@ -54,9 +54,9 @@ static int choose_version(
 	}
 	if (best < 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"%s: cniVersion \"%.32s\" is not supported; set it to one of 0.3.0, 0.3.1, "
-			"0.4.0, 1.0.0, 1.1.0 that the plugins know",
-			what, single != NULL ? single : "");
+		        "%s: cniVersion \"%.32s\" is not supported; set it to one of 0.3.0, 0.3.1, "
+		        "0.4.0, 1.0.0, 1.1.0 that the plugins know",
+		        what, single != NULL ? single : "");
 	*ret = (enum zl_cni_version)best;
 	return 0;
 }
@@ -75,7 +75,7 @@ static bool name_valid(const char *name)
 }
 
 static int read_plugin(const char *what, size_t index, const json_t *conf,
-	struct zl_conflist_plugin *ret, struct zl_error *err)
+        struct zl_conflist_plugin *ret, struct zl_error *err)
 {
 	const char *type = zl_json_string(conf, "type");
 	const json_t *capabilities = json_object_get(conf, "capabilities");
@@ -83,13 +83,13 @@ static int read_plugin(const char *what, size_t index, const json_t *conf,
 	// The type is joined to a directory and executed: never a path.
 	if (!name_valid(type))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"%s: plugin %zu: \"type\" must be the file name of a plugin program", what,
-			index + 1);
+		        "%s: plugin %zu: \"type\" must be the file name of a plugin program", what,
+		        index + 1);
 	if (capabilities != NULL && !json_is_object(capabilities))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"%s: plugin %s: \"capabilities\" must be an object such as "
-			"{\"portMappings\": true}",
-			what, type);
+		        "%s: plugin %s: \"capabilities\" must be an object such as "
+		        "{\"portMappings\": true}",
+		        what, type);
 	ret->type = type;
 	ret->conf = conf;
 	return 0;
@@ -102,10 +102,10 @@ static int read_plugins(const char *what, struct zl_conflist *list, struct zl_er
 
 	if (count == 0)
 		return zl_error_set(
-			err, ZL_INVALID_ARGUMENT, "%s: no plugin in the list \"plugins\"", what);
+		        err, ZL_INVALID_ARGUMENT, "%s: no plugin in the list \"plugins\"", what);
 	if (count > ZL_CONFLIST_MAX_PLUGINS)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "%s: %zu plugins, at most %d allowed",
-			what, count, ZL_CONFLIST_MAX_PLUGINS);
+		        what, count, ZL_CONFLIST_MAX_PLUGINS);
 	for (size_t i = 0; i < count; i++) {
 		if (read_plugin(what, i, json_array_get(plugins, i), &list->plugins[i], err) < 0)
 			return -1;
@@ -119,9 +119,9 @@ static int read_list(const char *what, struct zl_conflist *list, struct zl_error
 	list->name = zl_json_string(list->document, "name");
 	if (!name_valid(list->name))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"%s: \"name\" must begin with a letter or digit and consist of letters, "
-			"digits, '_', '.' and '-'",
-			what);
+		        "%s: \"name\" must begin with a letter or digit and consist of letters, "
+		        "digits, '_', '.' and '-'",
+		        what);
 	if (choose_version(what, list->document, &list->version, err) < 0)
 		return -1;
 	return read_plugins(what, list, err);
@@ -131,14 +131,14 @@ static int read_list(const char *what, struct zl_conflist *list, struct zl_error
 static json_t *as_list(json_t *document)
 {
 	if (json_object_get(document, "plugins") != NULL ||
-		json_object_get(document, "type") == NULL)
+	        json_object_get(document, "type") == NULL)
 		return json_incref(document);
 	return json_pack("{sO? sO? s[O]}", "cniVersion", json_object_get(document, "cniVersion"),
-		"name", json_object_get(document, "name"), "plugins", document);
+	        "name", json_object_get(document, "name"), "plugins", document);
 }
 
 int zl_conflist_from_json(
-	const char *what, json_t *document, struct zl_conflist *ret, struct zl_error *err)
+        const char *what, json_t *document, struct zl_conflist *ret, struct zl_error *err)
 {
 	zl_auto(conflist) struct zl_conflist list = ZL_CONFLIST_INIT;
 
@@ -155,10 +155,10 @@ int zl_conflist_from_json(
 }
 
 int zl_conflist_parse(const char *what, const void *text, size_t length, struct zl_conflist *ret,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(json) json_t *document =
-		zl_json_parse(what, text, length, ZL_CONFLIST_MAX_BYTES, err);
+	        zl_json_parse(what, text, length, ZL_CONFLIST_MAX_BYTES, err);
 
 	if (document == NULL)
 		return -1;
@@ -173,11 +173,11 @@ typedef int make_capability(const struct zl_cni_pod *pod, json_t **ret);
 static json_t *port_mapping(const struct zl_cni_port *port)
 {
 	const char *host_ip =
-		port->host_ip != NULL && *port->host_ip != '\0' ? port->host_ip : NULL;
+	        port->host_ip != NULL && *port->host_ip != '\0' ? port->host_ip : NULL;
 
 	return json_pack("{si si ss ss*}", "hostPort", (int)port->host_port, "containerPort",
-		(int)port->container_port, "protocol",
-		port->protocol != NULL ? port->protocol : "tcp", "hostIP", host_ip);
+	        (int)port->container_port, "protocol",
+	        port->protocol != NULL ? port->protocol : "tcp", "hostIP", host_ip);
 }
 
 static int make_port_mappings(const struct zl_cni_pod *pod, json_t **ret)
@@ -211,7 +211,7 @@ static int make_dns(const struct zl_cni_pod *pod, json_t **ret)
 	if (pod->nameservers == NULL && pod->searches == NULL && pod->dns_options == NULL)
 		return 0;
 	*ret = json_pack("{so so so}", "servers", string_array(pod->nameservers), "searches",
-		string_array(pod->searches), "options", string_array(pod->dns_options));
+	        string_array(pod->searches), "options", string_array(pod->dns_options));
 	return *ret != NULL ? 0 : -1;
 }
 
@@ -234,7 +234,7 @@ static int make_bandwidth(const struct zl_cni_pod *pod, json_t **ret)
 		return 0;
 	bandwidth = json_object();
 	if (add_rate(bandwidth, "ingressRate", "ingressBurst", pod->ingress_bits) < 0 ||
-		add_rate(bandwidth, "egressRate", "egressBurst", pod->egress_bits) < 0)
+	        add_rate(bandwidth, "egressRate", "egressBurst", pod->egress_bits) < 0)
 		return -1;
 	*ret = zl_take(bandwidth);
 	return 0;
@@ -244,9 +244,9 @@ static const struct {
 	const char *name;
 	make_capability *make;
 } capabilities[] = {
-	{"portMappings", make_port_mappings},
-	{"dns", make_dns},
-	{"bandwidth", make_bandwidth},
+        {"portMappings", make_port_mappings},
+        {"dns", make_dns},
+        {"bandwidth", make_bandwidth},
 };
 
 json_t *zl_conflist_runtime(const struct zl_cni_pod *pod, struct zl_error *err)
@@ -257,12 +257,12 @@ json_t *zl_conflist_runtime(const struct zl_cni_pod *pod, struct zl_error *err)
 		json_t *value = NULL;
 
 		if (capabilities[i].make(pod, &value) < 0 ||
-			(value != NULL &&
-				json_object_set_new(runtime, capabilities[i].name, value) < 0)) {
+		        (value != NULL &&
+		                json_object_set_new(runtime, capabilities[i].name, value) < 0)) {
 			zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"make \"%s\" for the network plugins: no memory, or text that is "
-				"not UTF-8",
-				capabilities[i].name);
+			        "make \"%s\" for the network plugins: no memory, or text that is "
+			        "not UTF-8",
+			        capabilities[i].name);
 			return NULL;
 		}
 	}
@@ -280,7 +280,7 @@ static int add_runtime(json_t *request, json_t *runtime)
 	json_object_foreach(runtime, name, value)
 	{
 		if (json_is_true(json_object_get(declared, name)) &&
-			json_object_set(config, name, value) < 0)
+		        json_object_set(config, name, value) < 0)
 			return -1;
 	}
 	if (json_object_size(config) == 0)
@@ -289,7 +289,7 @@ static int add_runtime(json_t *request, json_t *runtime)
 }
 
 json_t *zl_conflist_request(const struct zl_conflist *list, size_t index, json_t *runtime,
-	json_t *previous, struct zl_error *err)
+        json_t *previous, struct zl_error *err)
 {
 	// A shallow copy is enough: only members of the request itself are set.
 	zl_auto(json) json_t *request = json_copy((json_t *)list->plugins[index].conf);
@@ -298,10 +298,10 @@ json_t *zl_conflist_request(const struct zl_conflist *list, size_t index, json_t
 	(void)json_object_del(request, "prevResult");
 	(void)json_object_del(request, "runtimeConfig");
 	if (json_object_set_new(request, "name", json_string(list->name)) < 0 ||
-		json_object_set_new(request, "cniVersion",
-			json_string(zl_cni_version_name(list->version))) < 0 ||
-		add_runtime(request, runtime) < 0 ||
-		(previous != NULL && json_object_set(request, "prevResult", previous) < 0)) {
+	        json_object_set_new(request, "cniVersion",
+	                json_string(zl_cni_version_name(list->version))) < 0 ||
+	        add_runtime(request, runtime) < 0 ||
+	        (previous != NULL && json_object_set(request, "prevResult", previous) < 0)) {
 		zl_error_nomem(err);
 		return NULL;
 	}

@@ -37,10 +37,10 @@ struct zl_conflist_plugin {
 };
 
 struct zl_conflist {
-	json_t *document;	     // owned; always in the list form
-	const char *name;	     // the network's, owned by document
+	json_t *document;            // owned; always in the list form
+	const char *name;            // the network's, owned by document
 	enum zl_cni_version version; // the highest of those offered that we speak
-	size_t plugin_count;	     // at least 1
+	size_t plugin_count;         // at least 1
 	struct zl_conflist_plugin plugins[ZL_CONFLIST_MAX_PLUGINS];
 };
 
@@ -52,11 +52,11 @@ ZL_AUTO_DEFINE_VALUE(conflist, struct zl_conflist, zl_conflist_release);
 // Reads a configuration file's bytes. `what` (its path) begins each error message, which is
 // INVALID_ARGUMENT and says what to change. *ret must be empty.
 int zl_conflist_parse(const char *what, const void *text, size_t length, struct zl_conflist *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // As above for a document already read (one kept by an earlier ADD). Takes a reference of its own.
 int zl_conflist_from_json(
-	const char *what, json_t *document, struct zl_conflist *ret, struct zl_error *err);
+        const char *what, json_t *document, struct zl_conflist *ret, struct zl_error *err);
 
 // Values for every capability that we know, from the pod: {"portMappings": […], "dns": {…},
 // "bandwidth": {…}}; those the pod has nothing for are left out. The caller owns it.
@@ -67,6 +67,6 @@ json_t *zl_conflist_runtime(const struct zl_cni_pod *pod, struct zl_error *err);
 // be NULL. The caller owns it. "capabilities" stays in, as libcni has it: meta plugins that
 // delegate read it.
 json_t *zl_conflist_request(const struct zl_conflist *list, size_t index, json_t *runtime,
-	json_t *previous, struct zl_error *err);
+        json_t *previous, struct zl_error *err);
 
 #endif

@@ -18,7 +18,7 @@ static int open_socket(void *data, struct zl_error *err)
 
 	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (netlink->socket == NULL ||
-		mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+	        mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
 		zl_error_errno(err, errno, "open a netlink socket");
 		zl_netlink_close(netlink);
 		return -1;
@@ -48,7 +48,7 @@ void zl_netlink_close(struct zl_netlink *netlink)
 }
 
 struct nlmsghdr *zl_netlink_put(struct zl_netlink *netlink, uint16_t type, uint16_t flags,
-	int tolerated, struct zl_error *err, const char *what, ...)
+        int tolerated, struct zl_error *err, const char *what, ...)
 {
 	struct nlmsghdr *message;
 	va_list args;
@@ -65,7 +65,7 @@ struct nlmsghdr *zl_netlink_put(struct zl_netlink *netlink, uint16_t type, uint1
 	netlink->messages[netlink->count].tolerated = tolerated;
 	va_start(args, what);
 	(void)vsnprintf(netlink->messages[netlink->count].what,
-		sizeof(netlink->messages[netlink->count].what), what, args);
+	        sizeof(netlink->messages[netlink->count].what), what, args);
 	va_end(args);
 	netlink->count++;
 	return message;
@@ -78,7 +78,7 @@ static int read_explanation(const struct nlattr *attr, void *ret)
 	const char **text = ret;
 
 	if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
-		mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+	        mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
 		*text = mnl_attr_get_str(attr);
 	return MNL_CB_OK;
 }
@@ -91,12 +91,12 @@ static const char *explanation(const struct nlmsghdr *message)
 
 	if ((message->nlmsg_flags & NLM_F_ACK_TLVS) != 0)
 		(void)mnl_attr_parse(
-			message, sizeof(struct nlmsgerr), read_explanation, (void *)&text);
+		        message, sizeof(struct nlmsgerr), read_explanation, (void *)&text);
 	return text;
 }
 
 static int check_answer(
-	const struct zl_netlink *netlink, const struct nlmsghdr *message, struct zl_error *err)
+        const struct zl_netlink *netlink, const struct nlmsghdr *message, struct zl_error *err)
 {
 	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
 	uint32_t index = message->nlmsg_seq - netlink->sequence;
@@ -112,13 +112,13 @@ static int check_answer(
 
 // Takes the answers of one datagram; *left falls by one for each acknowledgement.
 static int take_answers(struct zl_netlink *netlink, const void *bytes, int length, size_t *left,
-	zl_netlink_data *on_data, void *argument, struct zl_error *err)
+        zl_netlink_data *on_data, void *argument, struct zl_error *err)
 {
 	int result = 0;
 	struct zl_error later = ZL_ERROR_INIT;
 
 	for (const struct nlmsghdr *message = bytes; mnl_nlmsg_ok(message, length);
-		message = mnl_nlmsg_next(message, &length)) {
+	        message = mnl_nlmsg_next(message, &length)) {
 		if (message->nlmsg_seq - netlink->sequence >= netlink->count)
 			continue;
 		if (message->nlmsg_type != NLMSG_ERROR) {
@@ -138,9 +138,9 @@ static int send_all(struct zl_netlink *netlink, struct zl_error *err)
 	struct iovec parts[ZL_NETLINK_MAX_MESSAGES];
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct msghdr send = {.msg_name = &kernel,
-		.msg_namelen = sizeof(kernel),
-		.msg_iov = parts,
-		.msg_iovlen = netlink->count};
+	        .msg_namelen = sizeof(kernel),
+	        .msg_iov = parts,
+	        .msg_iovlen = netlink->count};
 
 	for (size_t i = 0; i < netlink->count; i++) {
 		struct nlmsghdr *message = (struct nlmsghdr *)netlink->messages[i].bytes;
@@ -154,7 +154,7 @@ static int send_all(struct zl_netlink *netlink, struct zl_error *err)
 }
 
 int zl_netlink_commit(
-	struct zl_netlink *netlink, zl_netlink_data *on_data, void *argument, struct zl_error *err)
+        struct zl_netlink *netlink, zl_netlink_data *on_data, void *argument, struct zl_error *err)
 {
 	uint8_t bytes[32 * 1024] __attribute__((aligned(8)));
 	struct zl_error later = ZL_ERROR_INIT;
@@ -173,7 +173,7 @@ int zl_netlink_commit(
 			break;
 		}
 		if (take_answers(netlink, bytes, (int)got, &left, on_data, argument,
-			    result == 0 ? err : &later) < 0)
+		            result == 0 ? err : &later) < 0)
 			result = -1;
 	}
 	netlink->sequence += (uint32_t)netlink->count;
@@ -192,7 +192,7 @@ static int read_link_attribute(const struct nlattr *attr, void *argument)
 		link->mtu = mnl_attr_get_u32(attr);
 	if (mnl_attr_get_type(attr) == IFLA_ADDRESS && mnl_attr_get_payload_len(attr) == 6)
 		(void)snprintf(link->mac, sizeof(link->mac), "%02x:%02x:%02x:%02x:%02x:%02x", b[0],
-			b[1], b[2], b[3], b[4], b[5]);
+		        b[1], b[2], b[3], b[4], b[5]);
 	return MNL_CB_OK;
 }
 
@@ -207,14 +207,14 @@ static void read_link(const struct nlmsghdr *message, void *argument)
 
 // A message about the link `name`; IFLA_IFNAME finds it where ifi_index is 0.
 static struct nlmsghdr *put_link(struct zl_netlink *netlink, uint16_t type, const char *name,
-	unsigned flags, int tolerated, const char *what, struct zl_error *err)
+        unsigned flags, int tolerated, const char *what, struct zl_error *err)
 {
 	struct nlmsghdr *message;
 	struct ifinfomsg *info;
 
 	if (strlen(name) >= IFNAMSIZ) {
 		zl_error_set(
-			err, ZL_INVALID_ARGUMENT, "interface name \"%.64s\" is too long", name);
+		        err, ZL_INVALID_ARGUMENT, "interface name \"%.64s\" is too long", name);
 		return NULL;
 	}
 	message = zl_netlink_put(netlink, type, 0, tolerated, err, "%s %s", what, name);
@@ -229,7 +229,7 @@ static struct nlmsghdr *put_link(struct zl_netlink *netlink, uint16_t type, cons
 }
 
 int zl_link_get(
-	struct zl_netlink *netlink, const char *name, struct zl_link *ret, struct zl_error *err)
+        struct zl_netlink *netlink, const char *name, struct zl_link *ret, struct zl_error *err)
 {
 	struct zl_link link = {0};
 
@@ -247,15 +247,15 @@ int zl_link_get(
 int zl_link_put_up(struct zl_netlink *netlink, const char *name, struct zl_error *err)
 {
 	return put_link(netlink, RTM_NEWLINK, name, IFF_UP, 0, "set up interface", err) != NULL
-		       ? 0
-		       : -1;
+	               ? 0
+	               : -1;
 }
 
 int zl_link_put_mtu(
-	struct zl_netlink *netlink, const char *name, uint32_t mtu, struct zl_error *err)
+        struct zl_netlink *netlink, const char *name, uint32_t mtu, struct zl_error *err)
 {
 	struct nlmsghdr *message =
-		put_link(netlink, RTM_NEWLINK, name, 0, 0, "set the MTU of interface", err);
+	        put_link(netlink, RTM_NEWLINK, name, 0, 0, "set the MTU of interface", err);
 
 	if (message == NULL)
 		return -1;
@@ -264,10 +264,10 @@ int zl_link_put_mtu(
 }
 
 int zl_link_put_netns(
-	struct zl_netlink *netlink, const char *name, int netns_fd, struct zl_error *err)
+        struct zl_netlink *netlink, const char *name, int netns_fd, struct zl_error *err)
 {
 	struct nlmsghdr *message = put_link(netlink, RTM_NEWLINK, name, 0, 0,
-		"move into the pod's network namespace interface", err);
+	        "move into the pod's network namespace interface", err);
 
 	if (message == NULL)
 		return -1;
@@ -279,7 +279,7 @@ int zl_link_put_no_addrgen(struct zl_netlink *netlink, const char *name, struct 
 {
 	// EAFNOSUPPORT: a kernel without IPv6, which makes no address either.
 	struct nlmsghdr *message = put_link(netlink, RTM_NEWLINK, name, 0, EAFNOSUPPORT,
-		"turn off IPv6 address generation on interface", err);
+	        "turn off IPv6 address generation on interface", err);
 	struct nlattr *families;
 	struct nlattr *inet6;
 

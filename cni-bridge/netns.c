@@ -15,7 +15,7 @@
 
 // One piece of work for a thread of its own.
 struct errand {
-	int fd;		  // namespace to enter; -1: make a new one
+	int fd;           // namespace to enter; -1: make a new one
 	const char *path; // for errors
 	zl_netns_work *work;
 	void *data;
@@ -44,7 +44,7 @@ static int run_errand(struct errand *errand)
 
 	if (failure != 0)
 		return zl_error_errno(errand->err, failure,
-			"start a thread for network namespace %s", errand->path);
+		        "start a thread for network namespace %s", errand->path);
 	(void)pthread_join(thread, NULL);
 	return errand->result;
 }
@@ -83,7 +83,7 @@ static int make_place(const char *path, struct zl_error *err)
 
 	if (slash == NULL || slash == path || strlen(path) >= sizeof(parent))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"network namespace: \"%s\" is no absolute path with a directory", path);
+		        "network namespace: \"%s\" is no absolute path with a directory", path);
 	(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 	if (zl_dir_make(parent, 0755, err) < 0)
 		return -1;
@@ -96,10 +96,10 @@ static int make_place(const char *path, struct zl_error *err)
 int zl_netns_create(const char *path, struct zl_error *err)
 {
 	struct errand errand = {.fd = -1,
-		.path = path,
-		.work = bind_own_namespace,
-		.data = (void *)path,
-		.err = err};
+	        .path = path,
+	        .work = bind_own_namespace,
+	        .data = (void *)path,
+	        .err = err};
 
 	if (zl_netns_exists(path))
 		return 0;

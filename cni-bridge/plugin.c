@@ -24,7 +24,7 @@ static char *join(const char *const *dirs, struct zl_error *err)
 }
 
 int zl_plugin_find(const char *const *bin_dirs, const char *type, char out[static PATH_MAX],
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(free) char *looked_in = NULL;
 
@@ -33,14 +33,14 @@ int zl_plugin_find(const char *const *bin_dirs, const char *type, char out[stati
 		int length = snprintf(out, PATH_MAX, "%s/%s", bin_dirs[i], type);
 
 		if (length > 0 && length < PATH_MAX && stat(out, &info) == 0 &&
-			S_ISREG(info.st_mode) && access(out, X_OK) == 0)
+		        S_ISREG(info.st_mode) && access(out, X_OK) == 0)
 			return 0;
 	}
 	looked_in = join(bin_dirs, err);
 	return zl_error_set(err, ZL_UNAVAILABLE,
-		"network plugin \"%s\" is not in %s; install it (Debian: "
-		"containernetworking-plugins)",
-		type, looked_in != NULL ? looked_in : "the plugin directories");
+	        "network plugin \"%s\" is not in %s; install it (Debian: "
+	        "containernetworking-plugins)",
+	        type, looked_in != NULL ? looked_in : "the plugin directories");
 }
 
 // ---- the environment
@@ -69,12 +69,12 @@ static char **make_environment(const struct zl_plugin_call *call, struct zl_erro
 	zl_auto(free) char *path = join(call->bin_dirs, err);
 
 	if (path == NULL || inherit_environment(&env, err) < 0 ||
-		add_variable(&env, "CNI_COMMAND", call->command, err) < 0 ||
-		add_variable(&env, "CNI_CONTAINERID", call->container_id, err) < 0 ||
-		add_variable(&env, "CNI_NETNS", call->netns, err) < 0 ||
-		add_variable(&env, "CNI_IFNAME", call->ifname, err) < 0 ||
-		add_variable(&env, "CNI_ARGS", call->args, err) < 0 ||
-		add_variable(&env, "CNI_PATH", path, err) < 0)
+	        add_variable(&env, "CNI_COMMAND", call->command, err) < 0 ||
+	        add_variable(&env, "CNI_CONTAINERID", call->container_id, err) < 0 ||
+	        add_variable(&env, "CNI_NETNS", call->netns, err) < 0 ||
+	        add_variable(&env, "CNI_IFNAME", call->ifname, err) < 0 ||
+	        add_variable(&env, "CNI_ARGS", call->args, err) < 0 ||
+	        add_variable(&env, "CNI_PATH", path, err) < 0)
 		return NULL;
 	return zl_take(env);
 }
@@ -131,7 +131,7 @@ static const char *last_line(const struct zl_buffer *text, char *out, size_t siz
 
 // For a plugin that failed: its own error object if there is one, else how it ended.
 static int report_failure(
-	int status, const json_t *said, const struct zl_buffer *diagnostics, struct zl_error *err)
+        int status, const json_t *said, const struct zl_buffer *diagnostics, struct zl_error *err)
 {
 	const json_t *code = json_object_get(said, "code");
 	char message[400];
@@ -140,17 +140,17 @@ static int report_failure(
 
 	if (!json_is_integer(code))
 		return zl_error_set(err, ZL_INTERNAL, "%s: %s",
-			zl_status_describe(status, ending, sizeof(ending)),
-			last_line(diagnostics, message, sizeof(message)));
+		        zl_status_describe(status, ending, sizeof(ending)),
+		        last_line(diagnostics, message, sizeof(message)));
 	quote(zl_json_string(said, "msg"), message, sizeof(message));
 	quote(zl_json_string(said, "details"), details, sizeof(details));
 	return zl_error_set(err, code_of(json_integer_value(code)), "%s (code %lld)%s%s",
-		message[0] != '\0' ? message : "it gave no reason",
-		(long long)json_integer_value(code), details[0] != '\0' ? ": " : "", details);
+	        message[0] != '\0' ? message : "it gave no reason",
+	        (long long)json_integer_value(code), details[0] != '\0' ? ": " : "", details);
 }
 
 static int judge(int status, const struct zl_buffer *out, const struct zl_buffer *diagnostics,
-	json_t **ret_result, struct zl_error *err)
+        json_t **ret_result, struct zl_error *err)
 {
 	zl_auto(json) json_t *said = NULL;
 	bool silent = true;
@@ -159,7 +159,7 @@ static int judge(int status, const struct zl_buffer *out, const struct zl_buffer
 		silent = silent && isspace(out->data[i]);
 	if (!silent)
 		said = zl_json_parse(
-			"its output", out->data, out->length, ZL_CNI_RESULT_MAX_BYTES, err);
+		        "its output", out->data, out->length, ZL_CNI_RESULT_MAX_BYTES, err);
 	if (status != 0)
 		return report_failure(status, said, diagnostics, err);
 	if (!silent && said == NULL) {
@@ -190,7 +190,7 @@ static int run(const struct zl_plugin_call *call, json_t **ret_result, struct zl
 	spawn.argv = argv;
 	spawn.env = (const char *const *)env;
 	if (zl_spawn_run(&spawn, input.data, input.length, &out, &diagnostics, call->cancel,
-		    call->timeout_ms, &status, err) < 0)
+	            call->timeout_ms, &status, err) < 0)
 		return -1;
 	return judge(status, &out, &diagnostics, ret_result, err);
 }

@@ -13,13 +13,13 @@
 
 struct zl_plugin_call {
 	const char *const *bin_dirs; // where to look for programs, NULL-terminated
-	int timeout_ms;		     // past it the plugin's process group is killed
-	const char *command;	     // "ADD", "DEL", "STATUS"
-	const char *type;	     // the program's name
+	int timeout_ms;              // past it the plugin's process group is killed
+	const char *command;         // "ADD", "DEL", "STATUS"
+	const char *type;            // the program's name
 	const char *container_id;    // NULL for STATUS
-	const char *netns;	     // NULL: none (any more)
-	const char *ifname;	     // NULL for STATUS
-	const char *args;	     // CNI_ARGS; NULL: none
+	const char *netns;           // NULL: none (any more)
+	const char *ifname;          // NULL for STATUS
+	const char *args;            // CNI_ARGS; NULL: none
 	const json_t *request;
 	const struct zl_cancel *cancel;
 };
@@ -27,7 +27,7 @@ struct zl_plugin_call {
 // The path of a plugin's program, from the first directory that has it. UNAVAILABLE names the
 // directories.
 int zl_plugin_find(const char *const *bin_dirs, const char *type, char out[static PATH_MAX],
-	struct zl_error *err);
+        struct zl_error *err);
 
 // Runs it to its end. *ret_result is what it printed, owned by the caller; NULL if it printed
 // nothing. The message of an error begins with "plugin TYPE COMMAND: " and has the plugin's code,

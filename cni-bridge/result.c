@@ -134,14 +134,14 @@ static bool mac_copy(const char *text, char out[static 18])
 
 // A new one of this name, or NULL.
 static struct zl_cni_interface *add_interface(
-	struct reading *r, const char *name, struct zl_error *err)
+        struct reading *r, const char *name, struct zl_error *err)
 {
 	struct zl_cni_interface *all = r->result.interfaces;
 
 	for (size_t i = 0; i < r->result.interface_count; i++) {
 		if (strcmp(all[i].name, name) == 0) {
 			zl_error_set(err, ZL_INTERNAL, "%s: two interfaces \"%s\" in the pod",
-				r->what, name);
+			        r->what, name);
 			return NULL;
 		}
 	}
@@ -158,17 +158,17 @@ static struct zl_cni_interface *add_interface(
 }
 
 static int fill_interface(struct reading *r, const json_t *item, struct zl_cni_interface *interface,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	const char *mac = zl_json_string(item, "mac");
 	json_int_t mtu = json_integer_value(json_object_get(item, "mtu"));
 
 	if (mac != NULL && *mac != '\0' && !mac_copy(mac, interface->mac))
 		return zl_error_set(err, ZL_INTERNAL, "%s: interface %s: bad MAC \"%.32s\"",
-			r->what, interface->name, mac);
+		        r->what, interface->name, mac);
 	if (mtu < 0 || mtu > INT_MAX)
 		return zl_error_set(err, ZL_INTERNAL, "%s: interface %s: absurd \"mtu\"", r->what,
-			interface->name);
+		        interface->name);
 	interface->mtu = (uint32_t)mtu;
 	return 0;
 }
@@ -184,7 +184,7 @@ static int read_interface(struct reading *r, const json_t *item, struct zl_error
 		return 0;
 	if (name == NULL || !ifname_valid(name))
 		return zl_error_set(err, ZL_INTERNAL,
-			"%s: an interface of the pod has no valid \"name\"", r->what);
+		        "%s: an interface of the pod has no valid \"name\"", r->what);
 	if (strcmp(name, "lo") == 0)
 		return 0;
 	r->place[r->place_count - 1] = r->result.interface_count;
@@ -199,7 +199,7 @@ static int read_interfaces(struct reading *r, const json_t *list, struct zl_erro
 
 	if (json_array_size(list) > ZL_CNI_RESULT_MAX_INTERFACES)
 		return zl_error_set(err, ZL_INTERNAL, "%s: %zu interfaces, at most %d allowed",
-			r->what, json_array_size(list), ZL_CNI_RESULT_MAX_INTERFACES);
+		        r->what, json_array_size(list), ZL_CNI_RESULT_MAX_INTERFACES);
 	json_array_foreach(list, i, item)
 	{
 		if (read_interface(r, item, err) < 0)
@@ -234,7 +234,7 @@ static int find_interface(struct reading *r, const json_t *item, size_t *ret, st
 		return default_interface(r, ret, err);
 	if (!json_is_integer(named) || index < 0 || (size_t)index >= r->place_count)
 		return zl_error_set(err, ZL_INTERNAL,
-			"%s: an address is for an interface that is not in the list", r->what);
+		        "%s: an address is for an interface that is not in the list", r->what);
 	*ret = r->place[index];
 	return 0;
 }
@@ -251,12 +251,12 @@ static int read_address(struct reading *r, const json_t *item, struct zl_error *
 		return 0;
 	if (address == NULL || !cidr_parse(address, &a->ip, &a->prefix))
 		return zl_error_set(err, ZL_INTERNAL, "%s: bad address \"%.64s\"", r->what,
-			address != NULL ? address : "");
+		        address != NULL ? address : "");
 	memset(&a->gateway, 0, sizeof(a->gateway));
 	if (gateway != NULL && *gateway != '\0' &&
-		(!ip_parse(gateway, &a->gateway) || a->gateway.family != a->ip.family))
+	        (!ip_parse(gateway, &a->gateway) || a->gateway.family != a->ip.family))
 		return zl_error_set(err, ZL_INTERNAL, "%s: address %.64s: bad gateway \"%.64s\"",
-			r->what, address, gateway);
+		        r->what, address, gateway);
 	r->assigned_count++;
 	return 0;
 }
@@ -268,7 +268,7 @@ static int read_addresses(struct reading *r, const json_t *list, struct zl_error
 
 	if (json_array_size(list) > ZL_CNI_RESULT_MAX_ADDRESSES)
 		return zl_error_set(err, ZL_INTERNAL, "%s: %zu addresses, at most %d allowed",
-			r->what, json_array_size(list), ZL_CNI_RESULT_MAX_ADDRESSES);
+		        r->what, json_array_size(list), ZL_CNI_RESULT_MAX_ADDRESSES);
 	json_array_foreach(list, i, item)
 	{
 		if (read_address(r, item, err) < 0)
@@ -278,10 +278,10 @@ static int read_addresses(struct reading *r, const json_t *list, struct zl_error
 }
 
 static int place_address(
-	struct zl_cni_interface *interface, const struct assigned *a, struct zl_error *err)
+        struct zl_cni_interface *interface, const struct assigned *a, struct zl_error *err)
 {
 	struct zl_cni_address *grown =
-		reallocarray(interface->addresses, interface->address_count + 1, sizeof(*grown));
+	        reallocarray(interface->addresses, interface->address_count + 1, sizeof(*grown));
 
 	if (grown == NULL)
 		return zl_error_nomem(err);
@@ -326,7 +326,7 @@ static const struct assigned *address_towards(const struct reading *r, const str
 // that host-local was told to route. Not for a route to the gateway itself, nor one of scope link
 // (253, since spec 1.1).
 static void complete_gateway(const struct reading *r, const json_t *item, const struct ip *net,
-	unsigned prefix, struct ip *gateway)
+        unsigned prefix, struct ip *gateway)
 {
 	if (json_integer_value(json_object_get(item, "scope")) == 253)
 		return;
@@ -334,16 +334,16 @@ static void complete_gateway(const struct reading *r, const json_t *item, const 
 		const struct assigned *a = &r->assigned[i];
 
 		if (a->gateway.family == net->family &&
-			(prefix == 0 || !ip_within(&a->gateway, net, prefix)))
+		        (prefix == 0 || !ip_within(&a->gateway, net, prefix)))
 			*gateway = a->gateway;
 	}
 }
 
 static int place_route(struct zl_cni_interface *interface, const struct ip *net, unsigned prefix,
-	const struct ip *gateway, struct zl_error *err)
+        const struct ip *gateway, struct zl_error *err)
 {
 	struct zl_cni_route *grown =
-		reallocarray(interface->routes, interface->route_count + 1, sizeof(*grown));
+	        reallocarray(interface->routes, interface->route_count + 1, sizeof(*grown));
 
 	if (grown == NULL)
 		return zl_error_nomem(err);
@@ -365,16 +365,16 @@ static int read_route(struct reading *r, const json_t *item, struct zl_error *er
 
 	if (destination == NULL || !cidr_parse(destination, &net, &prefix))
 		return zl_error_set(err, ZL_INTERNAL, "%s: route to bad \"dst\" \"%.64s\"", r->what,
-			destination != NULL ? destination : "");
+		        destination != NULL ? destination : "");
 	if (hop != NULL && *hop != '\0' && !ip_parse(hop, &gateway))
 		return zl_error_set(err, ZL_INTERNAL, "%s: route to %.64s: bad \"gw\" \"%.64s\"",
-			r->what, destination, hop);
+		        r->what, destination, hop);
 	complete_gateway(r, item, &net, prefix, &gateway);
 	through = address_towards(r, gateway.family != 0 ? &gateway : &net);
 	if (through == NULL)
 		return zl_error_set(err, ZL_INTERNAL,
-			"%s: route to %.64s, but the pod has no address of that family", r->what,
-			destination);
+		        "%s: route to %.64s, but the pod has no address of that family", r->what,
+		        destination);
 	return place_route(&r->result.interfaces[through->interface], &net, prefix, &gateway, err);
 }
 
@@ -385,7 +385,7 @@ static int read_routes(struct reading *r, const json_t *list, struct zl_error *e
 
 	if (json_array_size(list) > ZL_CNI_RESULT_MAX_ROUTES)
 		return zl_error_set(err, ZL_INTERNAL, "%s: %zu routes, at most %d allowed", r->what,
-			json_array_size(list), ZL_CNI_RESULT_MAX_ROUTES);
+		        json_array_size(list), ZL_CNI_RESULT_MAX_ROUTES);
 	json_array_foreach(list, i, item)
 	{
 		if (read_route(r, item, err) < 0)
@@ -418,7 +418,7 @@ static bool word_valid(const char *text)
 }
 
 static int read_words(struct reading *r, const json_t *dns, const char *key,
-	bool (*valid)(const char *), char ***ret, struct zl_error *err)
+        bool (*valid)(const char *), char ***ret, struct zl_error *err)
 {
 	const json_t *list = json_object_get(dns, key);
 	size_t i;
@@ -426,14 +426,14 @@ static int read_words(struct reading *r, const json_t *dns, const char *key,
 
 	if (json_array_size(list) > ZL_CNI_RESULT_MAX_DNS)
 		return zl_error_set(err, ZL_INTERNAL, "%s: dns.%s: %zu entries, at most %d allowed",
-			r->what, key, json_array_size(list), ZL_CNI_RESULT_MAX_DNS);
+		        r->what, key, json_array_size(list), ZL_CNI_RESULT_MAX_DNS);
 	json_array_foreach(list, i, item)
 	{
 		const char *word = json_string_value(item);
 
 		if (word == NULL || !valid(word))
 			return zl_error_set(
-				err, ZL_INTERNAL, "%s: dns.%s: bad entry %zu", r->what, key, i + 1);
+			        err, ZL_INTERNAL, "%s: dns.%s: bad entry %zu", r->what, key, i + 1);
 		if (zl_strv_append(ret, word, err) < 0)
 			return -1;
 	}
@@ -456,15 +456,15 @@ static int read_all(struct reading *r, const json_t *json, struct zl_error *err)
 	if (!json_is_object(json))
 		return zl_error_set(err, ZL_INTERNAL, "%s: not a JSON object {…}", r->what);
 	if (read_interfaces(r, json_object_get(json, "interfaces"), err) < 0 ||
-		read_addresses(r, json_object_get(json, "ips"), err) < 0 ||
-		place_addresses(r, err) < 0 ||
-		read_routes(r, json_object_get(json, "routes"), err) < 0)
+	        read_addresses(r, json_object_get(json, "ips"), err) < 0 ||
+	        place_addresses(r, err) < 0 ||
+	        read_routes(r, json_object_get(json, "routes"), err) < 0)
 		return -1;
 	return read_dns(r, json_object_get(json, "dns"), err);
 }
 
 int zl_cni_result_read(const char *what, const json_t *json, const char *ifname,
-	struct zl_cni_result *ret, struct zl_error *err)
+        struct zl_cni_result *ret, struct zl_error *err)
 {
 	struct reading r = {.what = what, .ifname = ifname};
 
@@ -491,7 +491,7 @@ int zl_cni_result_convert(json_t *json, enum zl_cni_version version, struct zl_e
 		bool six = address != NULL && strchr(address, ':') != NULL;
 
 		if (json_is_object(item) &&
-			json_object_set_new(item, "version", json_string(six ? "6" : "4")) < 0)
+		        json_object_set_new(item, "version", json_string(six ? "6" : "4")) < 0)
 			return zl_error_nomem(err);
 	}
 	return 0;

@@ -24,7 +24,7 @@ enum {
 // Reads a result. `ifname` is the interface that the plugins were asked for: addresses that name no
 // interface are its. *ret must be empty and stays so on failure (INTERNAL: the plugin is at fault).
 int zl_cni_result_read(const char *what, const json_t *json, const char *ifname,
-	struct zl_cni_result *ret, struct zl_error *err);
+        struct zl_cni_result *ret, struct zl_error *err);
 
 // Makes a result fit to be a later plugin's prevResult in this version of the spec: sets
 // cniVersion, and before 1.0 the "version" of each address, which a newer plugin leaves out.

@@ -39,11 +39,11 @@ static struct tcmsg *put_tc(struct nlmsghdr *message, int ifindex, uint32_t pare
 }
 
 static int put_clsact(
-	struct zl_netlink *netlink, int ifindex, const char *name, struct zl_error *err)
+        struct zl_netlink *netlink, int ifindex, const char *name, struct zl_error *err)
 {
 	struct nlmsghdr *message =
-		zl_netlink_put(netlink, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, EEXIST, err,
-			"add a clsact qdisc (kernel module sch_ingress) to interface %s", name);
+	        zl_netlink_put(netlink, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, EEXIST, err,
+	                "add a clsact qdisc (kernel module sch_ingress) to interface %s", name);
 
 	if (message == NULL)
 		return -1;
@@ -55,7 +55,7 @@ static int put_clsact(
 static void put_mirred(struct nlmsghdr *message, int target)
 {
 	struct tc_mirred parms = {
-		.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)target};
+	        .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)target};
 	struct nlattr *actions = mnl_attr_nest_start(message, TCA_U32_ACT);
 	struct nlattr *first = mnl_attr_nest_start(message, 1); // actions are numbered from 1
 	struct nlattr *own;
@@ -70,17 +70,17 @@ static void put_mirred(struct nlmsghdr *message, int target)
 
 // Makes the filter, or gives the one that is there this target.
 static int put_redirect(
-	struct zl_netlink *netlink, int ifindex, int target, const char *name, struct zl_error *err)
+        struct zl_netlink *netlink, int ifindex, int target, const char *name, struct zl_error *err)
 {
 	struct tc_u32_sel everything = {.flags = TC_U32_TERMINAL}; // no key to compare
 	struct nlmsghdr *message = zl_netlink_put(netlink, RTM_NEWTFILTER, NLM_F_CREATE, 0, err,
-		"add a redirect (kernel modules cls_u32, act_mirred) to interface %s", name);
+	        "add a redirect (kernel modules cls_u32, act_mirred) to interface %s", name);
 	struct nlattr *options;
 
 	if (message == NULL)
 		return -1;
 	put_tc(message, ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), FILTER_HANDLE)
-		->tcm_info = TC_H_MAKE((uint32_t)PRIORITY << 16, htons(ETH_P_ALL));
+	        ->tcm_info = TC_H_MAKE((uint32_t)PRIORITY << 16, htons(ETH_P_ALL));
 	mnl_attr_put_strz(message, TCA_KIND, "u32");
 	options = mnl_attr_nest_start(message, TCA_OPTIONS);
 	mnl_attr_put(message, TCA_U32_SEL, sizeof(everything), &everything);
@@ -90,7 +90,7 @@ static int put_redirect(
 }
 
 static int put_splice(
-	struct zl_netlink *netlink, int ifindex, int target, const char *name, struct zl_error *err)
+        struct zl_netlink *netlink, int ifindex, int target, const char *name, struct zl_error *err)
 {
 	if (put_clsact(netlink, ifindex, name, err) < 0)
 		return -1;
@@ -111,7 +111,7 @@ static int move_vif(const char *netns, const char *vif, struct zl_error *err)
 
 // The vif as it is in the pod's namespace, moved there if it is not there yet.
 static int bring_vif(struct zl_netlink *pod, const char *netns, const char *vif,
-	struct zl_link *ret, struct zl_error *err)
+        struct zl_link *ret, struct zl_error *err)
 {
 	struct zl_error absent = ZL_ERROR_INIT;
 
@@ -123,22 +123,22 @@ static int bring_vif(struct zl_netlink *pod, const char *netns, const char *vif,
 }
 
 static int splice_links(
-	const char *netns, const char *ifname, const char *vif, struct zl_error *err)
+        const char *netns, const char *ifname, const char *vif, struct zl_error *err)
 {
 	zl_auto(netlink) struct zl_netlink pod = ZL_NETLINK_INIT;
 	struct zl_link eth;
 	struct zl_link back;
 
 	if (zl_netlink_open(&pod, netns, err) < 0 || zl_link_get(&pod, ifname, &eth, err) < 0 ||
-		bring_vif(&pod, netns, vif, &back, err) < 0)
+	        bring_vif(&pod, netns, vif, &back, err) < 0)
 		return -1;
 	// The vif's own kernel side must stay silent: a link-local address would bring router
 	// solicitations and neighbour discovery of dom0 into the zone.
 	if (zl_link_put_no_addrgen(&pod, vif, err) < 0 ||
-		zl_link_put_mtu(&pod, vif, eth.mtu, err) < 0 ||
-		zl_link_put_up(&pod, vif, err) < 0 || zl_link_put_up(&pod, ifname, err) < 0 ||
-		put_splice(&pod, eth.index, back.index, ifname, err) < 0 ||
-		put_splice(&pod, back.index, eth.index, vif, err) < 0)
+	        zl_link_put_mtu(&pod, vif, eth.mtu, err) < 0 ||
+	        zl_link_put_up(&pod, vif, err) < 0 || zl_link_put_up(&pod, ifname, err) < 0 ||
+	        put_splice(&pod, eth.index, back.index, ifname, err) < 0 ||
+	        put_splice(&pod, back.index, eth.index, vif, err) < 0)
 		return -1;
 	return zl_netlink_commit(&pod, NULL, NULL, err);
 }

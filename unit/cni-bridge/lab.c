@@ -41,7 +41,7 @@ void lab_write(const char *dir, const char *name, unsigned mode, const char *tex
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	ck_assert_msg(
-		zl_file_write_atomic(path, text, strlen(text), mode, &err) == 0, "%s", err.message);
+	        zl_file_write_atomic(path, text, strlen(text), mode, &err) == 0, "%s", err.message);
 }
 
 char *lab_read(const char *dir, const char *name)
@@ -64,8 +64,8 @@ static char *run(const char *netns, const char *command)
 
 	(void)snprintf(enter, sizeof(enter), "--net=%s", netns != NULL ? netns : "");
 	ck_assert_msg(
-		zl_spawn_check(netns != NULL ? inside : inside + 2, &out, NULL, 20000, &err) == 0,
-		"%s: %s", command, err.message);
+	        zl_spawn_check(netns != NULL ? inside : inside + 2, &out, NULL, 20000, &err) == 0,
+	        "%s: %s", command, err.message);
 	return strdup(zl_buffer_string(&out));
 }
 

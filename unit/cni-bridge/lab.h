@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 struct lab {
-	char dir[64];	// all files of the test, a tmpfs in a mount namespace of its own
-	char conf[80];	// dir/net.d
-	char bin[80];	// dir/bin
+	char dir[64];   // all files of the test, a tmpfs in a mount namespace of its own
+	char conf[80];  // dir/net.d
+	char bin[80];   // dir/bin
 	char cache[80]; // dir/cache
 	char netns[80]; // dir/netns
 };

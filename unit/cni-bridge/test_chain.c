@@ -23,46 +23,46 @@ static struct lab lab;
 
 // Makes eth0 on its first ADD, and notes each call: bin/log, bin/NAME.COMMAND.{in,env}.
 static const char recorder[] =
-	"#!/bin/sh\n"
-	"bin=$(dirname \"$0\") name=$(basename \"$0\")\n"
-	"cat >\"$bin/$name.$CNI_COMMAND.in\"\n"
-	"env >\"$bin/$name.$CNI_COMMAND.env\"\n"
-	"echo \"$CNI_COMMAND $name\" >>\"$bin/log\"\n"
-	"[ ! -e \"$bin/$name.$CNI_COMMAND.fail\" ] || { cat \"$bin/$name.$CNI_COMMAND.fail\"; exit "
-	"1; }\n"
-	"[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
-	"nsenter --net=$CNI_NETNS ip link show eth0 >/dev/null 2>&1 ||\n"
-	"\tnsenter --net=$CNI_NETNS ip link add eth0 mtu 1432 address 0e:00:00:00:00:07 type veth "
-	"peer name p0\n"
-	"echo "
-	"'{\"cniVersion\":\"0.4.0\",\"by\":\"'$name'\",\"interfaces\":[{\"name\":\"eth0\","
-	"\"sandbox\":\"'$CNI_NETNS'\"}],"
-	"\"ips\":[{\"version\":\"4\",\"interface\":0,\"address\":\"10.1.2.3/24\"}]}'\n";
+        "#!/bin/sh\n"
+        "bin=$(dirname \"$0\") name=$(basename \"$0\")\n"
+        "cat >\"$bin/$name.$CNI_COMMAND.in\"\n"
+        "env >\"$bin/$name.$CNI_COMMAND.env\"\n"
+        "echo \"$CNI_COMMAND $name\" >>\"$bin/log\"\n"
+        "[ ! -e \"$bin/$name.$CNI_COMMAND.fail\" ] || { cat \"$bin/$name.$CNI_COMMAND.fail\"; exit "
+        "1; }\n"
+        "[ \"$CNI_COMMAND\" = ADD ] || exit 0\n"
+        "nsenter --net=$CNI_NETNS ip link show eth0 >/dev/null 2>&1 ||\n"
+        "\tnsenter --net=$CNI_NETNS ip link add eth0 mtu 1432 address 0e:00:00:00:00:07 type veth "
+        "peer name p0\n"
+        "echo "
+        "'{\"cniVersion\":\"0.4.0\",\"by\":\"'$name'\",\"interfaces\":[{\"name\":\"eth0\","
+        "\"sandbox\":\"'$CNI_NETNS'\"}],"
+        "\"ips\":[{\"version\":\"4\",\"interface\":0,\"address\":\"10.1.2.3/24\"}]}'\n";
 
 static const char conflist[] =
-	"{\"cniVersion\":\"0.4.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"},"
-	"{\"type\":\"two\",\"capabilities\":{\"portMappings\":true}}]}";
+        "{\"cniVersion\":\"0.4.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"},"
+        "{\"type\":\"two\",\"capabilities\":{\"portMappings\":true}}]}";
 
 static const struct zl_cni_port port = {.host_port = 8080, .container_port = 80, .protocol = "tcp"};
 
 static struct zl_cni_pod make_pod(void)
 {
 	return (struct zl_cni_pod){.sandbox_id = "abc123",
-		.name = "web",
-		.namespace_ = "default",
-		.uid = "u-1",
-		.netns = lab.netns,
-		.ports = &port,
-		.port_count = 1};
+	        .name = "web",
+	        .namespace_ = "default",
+	        .uid = "u-1",
+	        .netns = lab.netns,
+	        .ports = &port,
+	        .port_count = 1};
 }
 
 static struct zl_cni *open_cni(int timeout_ms)
 {
 	const char *const bin_dirs[] = {"/nonexistent", lab.bin, NULL};
 	const struct zl_cni_options options = {.conf_dir = lab.conf,
-		.bin_dirs = bin_dirs,
-		.cache_dir = lab.cache,
-		.timeout_ms = timeout_ms};
+	        .bin_dirs = bin_dirs,
+	        .cache_dir = lab.cache,
+	        .timeout_ms = timeout_ms};
 	struct zl_error err = ZL_ERROR_INIT;
 	struct zl_cni *cni = zl_cni_open(&options, &err);
 
@@ -94,7 +94,7 @@ static void has_not(const char *dir, const char *name, const char *part)
 	zl_auto(free) char *text = lab_read(dir, name);
 
 	ck_assert_msg(
-		text == NULL || strstr(text, part) == NULL, "%s/%s has '%s'", dir, name, part);
+	        text == NULL || strstr(text, part) == NULL, "%s/%s has '%s'", dir, name, part);
 }
 
 static void log_is(const char *expected)
@@ -127,8 +127,8 @@ START_TEST(add_runs_the_chain)
 	has(lab.bin, "one.ADD.env", "CNI_IFNAME=eth0\n");
 	has(lab.bin, "one.ADD.env", lab.netns);
 	has(lab.bin, "one.ADD.env",
-		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web;"
-		"K8S_POD_INFRA_CONTAINER_ID=abc123;K8S_POD_UID=u-1\n");
+	        "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web;"
+	        "K8S_POD_INFRA_CONTAINER_ID=abc123;K8S_POD_UID=u-1\n");
 	has_not(lab.bin, "one.ADD.env", "stale");
 	has_not(lab.bin, "one.ADD.in", "prevResult");
 	has_not(lab.bin, "one.ADD.in", "runtimeConfig");
@@ -208,8 +208,8 @@ START_TEST(before_0_4_del_has_no_result)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	lab_write(lab.conf, "10-pods.conflist", 0644,
-		"{\"cniVersion\":\"0.3.1\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"},"
-		"{\"type\":\"two\"}]}");
+	        "{\"cniVersion\":\"0.3.1\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"},"
+	        "{\"type\":\"two\"}]}");
 	ck_assert_int_eq(zl_cni_add(cni, &pod, NULL, &result, &err), 0);
 	has(lab.bin, "two.ADD.in", "\"prevResult\":{\"cniVersion\":\"0.3.1\"");
 	ck_assert_int_eq(zl_cni_del(cni, &pod, NULL, &err), 0);
@@ -227,12 +227,12 @@ START_TEST(failed_add_is_undone)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	lab_write(lab.bin, "two.ADD.fail", 0644,
-		"{\"cniVersion\":\"0.4.0\",\"code\":11,\"msg\":\"agent\\nstarting\","
-		"\"details\":\"no socket\"}");
+	        "{\"cniVersion\":\"0.4.0\",\"code\":11,\"msg\":\"agent\\nstarting\","
+	        "\"details\":\"no socket\"}");
 	ck_assert_int_eq(zl_cni_add(cni, &pod, NULL, &result, &err), -1);
 	ck_assert_int_eq(err.code, ZL_UNAVAILABLE);
 	ck_assert_str_eq(err.message, "set up network of pod default/web: plugin two ADD: "
-				      "agent starting (code 11): no socket");
+	                              "agent starting (code 11): no socket");
 	log_is("ADD one\nADD two\nDEL two\nDEL one\n");
 	ck_assert_int_eq(zl_cni_cached(cni, "abc123", &result, &err), -1);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
@@ -252,7 +252,7 @@ START_TEST(failed_del_can_be_repeated)
 	lab_write(lab.bin, "two.DEL.fail", 0644, "{\"code\":100,\"msg\":\"busy\"}");
 	ck_assert_int_eq(zl_cni_del(cni, &pod, NULL, &err), -1);
 	ck_assert_str_eq(err.message,
-		"take down network of pod default/web: plugin two DEL: busy (code 100)");
+	        "take down network of pod default/web: plugin two DEL: busy (code 100)");
 	log_is("ADD one\nADD two\nDEL two\n");
 	lab_shell(NULL, "rm %s/two.DEL.fail", lab.bin);
 	ck_assert_int_eq(zl_cni_del(cni, &pod, NULL, &err), 0);
@@ -365,8 +365,8 @@ START_TEST(hanging_plugin_is_killed_with_its_children)
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	fifo.fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	lab_write(lab.bin, "one", 0755,
-		"#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\n"
-		"exec 9>$(dirname $0)/../fifo\necho x >&9\nsleep 1000 & sleep 1000\n");
+	        "#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\n"
+	        "exec 9>$(dirname $0)/../fifo\necho x >&9\nsleep 1000 & sleep 1000\n");
 	add_fails(cni, &err);
 	ck_assert_int_eq(err.code, ZL_DEADLINE_EXCEEDED);
 	ck_assert_int_eq(read(fifo.fd, path, sizeof(path)), 2); // it did run
@@ -382,8 +382,8 @@ START_TEST(dying_plugin)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	misbehave("#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\n"
-		  "echo first >&2; echo 'panic: nil map' >&2; kill -9 $$\n",
-		&err);
+	          "echo first >&2; echo 'panic: nil map' >&2; kill -9 $$\n",
+	        &err);
 	ck_assert_int_eq(err.code, ZL_INTERNAL);
 	message_has(&err, "killed by signal 9 (Killed): panic: nil map");
 }
@@ -422,7 +422,7 @@ START_TEST(plugin_that_prints_a_gigabyte)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	misbehave("#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\nhead -c 1073741824 /dev/zero\n",
-		&err);
+	        &err);
 	ck_assert_int_eq(err.code, ZL_RESOURCE_EXHAUSTED);
 }
 END_TEST
@@ -436,8 +436,8 @@ START_TEST(plugin_that_lies)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	lab_write(lab.bin, "two", 0755,
-		"#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\n"
-		"echo '{\"interfaces\":[{\"name\":\"eth7\",\"sandbox\":\"/x\"}]}'\n");
+	        "#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\n"
+	        "echo '{\"interfaces\":[{\"name\":\"eth7\",\"sandbox\":\"/x\"}]}'\n");
 	ck_assert_int_eq(zl_cni_add(cni, &pod, NULL, &result, &err), -1);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 	message_has(&err, "find interface eth7");
@@ -472,14 +472,14 @@ START_TEST(status_follows_the_directory)
 	status_is(cni, "no network configuration in /mnt/");
 	ck_assert_int_eq(mkdir(lab.conf, 0755), 0);
 	lab_write(lab.conf, "20-pods.conf", 0644,
-		"{\"cniVersion\":\"1.0.0\",\"name\":\"a\","
-		"\"type\":\"one\"}");
+	        "{\"cniVersion\":\"1.0.0\",\"name\":\"a\","
+	        "\"type\":\"one\"}");
 	status_is(cni, NULL);
 	lab_write(lab.conf, "10-x.conflist", 0644, "{");
 	status_is(cni, "10-x.conflist: line 1");
 	lab_write(lab.conf, "05-x.conflist", 0644,
-		"{\"cniVersion\":\"1.0.0\",\"name\":\"b\","
-		"\"plugins\":[{\"type\":\"none\"}]}");
+	        "{\"cniVersion\":\"1.0.0\",\"name\":\"b\","
+	        "\"plugins\":[{\"type\":\"none\"}]}");
 	status_is(cni, "network \"b\": network plugin \"none\" is not in /nonexistent:/mnt/");
 	lab_write(lab.bin, "none", 0755, "#!/bin/sh\n");
 	status_is(cni, NULL);
@@ -496,7 +496,7 @@ START_TEST(status_asks_plugins_since_1_1)
 	struct zl_cni *cni = open_cni(TIMEOUT_MS);
 
 	lab_write(lab.conf, "10-pods.conflist", 0644,
-		"{\"cniVersion\":\"1.1.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"}]}");
+	        "{\"cniVersion\":\"1.1.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"one\"}]}");
 	lab_write(lab.bin, "one.STATUS.fail", 0644, "{\"code\":50,\"msg\":\"no agent\"}");
 	status_is(cni, "plugin one STATUS: no agent (code 50)");
 	lab_shell(NULL, "rm %s/one.STATUS.fail", lab.bin);

@@ -6,10 +6,10 @@
 #include "cni-bridge/conflist.h"
 
 static const char chain[] =
-	"{\"cniVersion\":\"0.4.0\",\"name\":\"pods\",\"plugins\":["
-	"{\"type\":\"bridge\",\"bridge\":\"cni0\",\"ipam\":{\"type\":\"host-local\"},"
-	" \"prevResult\":{\"forged\":true},\"runtimeConfig\":{\"portMappings\":[]}},"
-	"{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true,\"dns\":false}}]}";
+        "{\"cniVersion\":\"0.4.0\",\"name\":\"pods\",\"plugins\":["
+        "{\"type\":\"bridge\",\"bridge\":\"cni0\",\"ipam\":{\"type\":\"host-local\"},"
+        " \"prevResult\":{\"forged\":true},\"runtimeConfig\":{\"portMappings\":[]}},"
+        "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true,\"dns\":false}}]}";
 
 static int parse(const char *text, struct zl_conflist *ret, struct zl_error *err)
 {
@@ -24,8 +24,8 @@ static void refuse(const char *text, const char *reason)
 	ck_assert_int_eq(parse(text, &list, &err), -1);
 	ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
 	ck_assert_msg(strstr(err.message, "/etc/cni/net.d/10-x.conflist: ") == err.message &&
-			      strstr(err.message, reason) != NULL,
-		"message: %s", err.message);
+	                      strstr(err.message, reason) != NULL,
+	        "message: %s", err.message);
 	ck_assert_ptr_null(list.document);
 }
 
@@ -50,9 +50,9 @@ START_TEST(reads_a_single_plugin)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_eq(parse("{\"cniVersion\":\"0.3.1\",\"name\":\"one\",\"type\":\"ptp\","
-			       "\"mtu\":1400}",
-				 &list, &err),
-		0);
+	                       "\"mtu\":1400}",
+	                         &list, &err),
+	        0);
 	ck_assert_uint_eq(list.plugin_count, 1);
 	request = zl_conflist_request(&list, 0, NULL, NULL, &err);
 	ck_assert_str_eq(zl_json_string(request, "name"), "one");
@@ -69,10 +69,10 @@ START_TEST(takes_the_highest_version_that_both_speak)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_eq(
-		parse("{\"cniVersion\":\"0.4.0\",\"cniVersions\":[\"0.3.1\",\"1.0.0\",\"7.0.0\"],"
-		      "\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}]}",
-			&list, &err),
-		0);
+	        parse("{\"cniVersion\":\"0.4.0\",\"cniVersions\":[\"0.3.1\",\"1.0.0\",\"7.0.0\"],"
+	              "\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}]}",
+	                &list, &err),
+	        0);
 	ck_assert_int_eq(list.version, ZL_CNI_1_0_0);
 }
 END_TEST
@@ -83,19 +83,19 @@ START_TEST(refuses_what_is_wrong)
 	refuse("[]", "not a JSON object");
 	refuse("{\"cniVersion\":\"1.0.0\"}", "\"name\"");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"../x\",\"plugins\":[{\"type\":\"a\"}]}",
-		"\"name\"");
+	        "\"name\"");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[]}", "no plugin");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":7}", "no plugin");
 	refuse("{\"cniVersion\":\"0.2.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\"}]}",
-		"cniVersion \"0.2.0\"");
+	        "cniVersion \"0.2.0\"");
 	refuse("{\"name\":\"x\",\"plugins\":[{\"type\":\"a\"}]}", "cniVersion \"\"");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"../../sh\"}]}",
-		"plugin 1");
+	        "plugin 1");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\"},{}]}",
-		"plugin 2");
+	        "plugin 2");
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\","
 	       "\"capabilities\":[\"dns\"]}]}",
-		"plugin a: \"capabilities\"");
+	        "plugin a: \"capabilities\"");
 	refuse("{\"name\":\"x\",\"name\":\"y\"}", "duplicate");
 }
 END_TEST
@@ -110,7 +110,7 @@ START_TEST(refuses_too_much)
 	text[size - 1] = '\0';
 	refuse(text, "at most 1048576");
 	used = (size_t)sprintf(
-		text, "{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\"}");
+	        text, "{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\"}");
 	for (int i = 0; i < ZL_CONFLIST_MAX_PLUGINS; i++)
 		used += (size_t)sprintf(text + used, ",{\"type\":\"a\"}");
 	(void)sprintf(text + used, "]}");
@@ -127,11 +127,11 @@ START_TEST(gives_only_declared_capabilities)
 	struct zl_error err = ZL_ERROR_INIT;
 	char *servers[] = {"10.96.0.10", NULL};
 	const struct zl_cni_port ports[] = {
-		{.host_port = 8080, .container_port = 80, .protocol = "tcp"},
-		{.host_port = 0, .container_port = 81, .protocol = "tcp"},
-		{.host_port = 53, .container_port = 53, .protocol = "udp", .host_ip = "10.0.0.1"}};
+	        {.host_port = 8080, .container_port = 80, .protocol = "tcp"},
+	        {.host_port = 0, .container_port = 81, .protocol = "tcp"},
+	        {.host_port = 53, .container_port = 53, .protocol = "udp", .host_ip = "10.0.0.1"}};
 	const struct zl_cni_pod pod = {
-		.ports = ports, .port_count = 3, .nameservers = servers, .egress_bits = 1000};
+	        .ports = ports, .port_count = 3, .nameservers = servers, .egress_bits = 1000};
 	const json_t *mappings;
 
 	ck_assert_int_eq(parse(chain, &list, &err), 0);

@@ -39,14 +39,14 @@ static void write_conflist(void)
 	char text[1024];
 
 	(void)snprintf(text, sizeof(text),
-		"{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":["
-		"{\"type\":\"bridge\",\"bridge\":\"cni0\",\"isGateway\":true,\"ipMasq\":true,"
-		"\"hairpinMode\":true,\"mtu\":1440,\"ipam\":{\"type\":\"host-local\","
-		"\"dataDir\":\"%s/ipam\",\"ranges\":[[{\"subnet\":\"10.88.0.0/16\"}],"
-		"[{\"subnet\":\"fd00:88::/64\"}]],"
-		"\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"}]}},"
-		"{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}]}",
-		lab.dir);
+	        "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":["
+	        "{\"type\":\"bridge\",\"bridge\":\"cni0\",\"isGateway\":true,\"ipMasq\":true,"
+	        "\"hairpinMode\":true,\"mtu\":1440,\"ipam\":{\"type\":\"host-local\","
+	        "\"dataDir\":\"%s/ipam\",\"ranges\":[[{\"subnet\":\"10.88.0.0/16\"}],"
+	        "[{\"subnet\":\"fd00:88::/64\"}]],"
+	        "\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"}]}},"
+	        "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}]}",
+	        lab.dir);
 	lab_write(lab.conf, "10-pods.conflist", 0644, text);
 }
 
@@ -73,12 +73,12 @@ static void tear_down(void)
 static struct zl_cni_pod describe(struct pod *pod)
 {
 	return (struct zl_cni_pod){.sandbox_id = pod->id,
-		.name = pod->id,
-		.namespace_ = "default",
-		.uid = "u",
-		.netns = pod->netns,
-		.ports = &pod->port,
-		.port_count = 1};
+	        .name = pod->id,
+	        .namespace_ = "default",
+	        .uid = "u",
+	        .netns = pod->netns,
+	        .ports = &pod->port,
+	        .port_count = 1};
 }
 
 static void pod_add(struct pod *pod, int number, int host_port)
@@ -134,14 +134,14 @@ static void make_zone(struct pod *pod, int domid)
 	(void)snprintf(pod->vif, sizeof(pod->vif), "vif%d.0", domid);
 	ck_assert_int_eq(zl_netns_create(pod->zone, &err), 0);
 	lab_shell(NULL, "ip link add %s type veth peer name eth0 netns %s address %s mtu %u",
-		pod->vif, pod->zone, eth0->mac, eth0->mtu);
+	        pod->vif, pod->zone, eth0->mac, eth0->mtu);
 	lab_shell(pod->zone, "ip link set lo up; ip link set eth0 up");
 	for (size_t i = 0; i < eth0->address_count; i++)
 		lab_shell(pod->zone, "ip addr add %s dev eth0 %s", eth0->addresses[i].cidr,
-			strchr(eth0->addresses[i].cidr, ':') != NULL ? "nodad" : "");
+		        strchr(eth0->addresses[i].cidr, ':') != NULL ? "nodad" : "");
 	for (size_t i = 0; i < eth0->route_count; i++)
 		lab_shell(pod->zone, "ip route add %s via %s dev eth0", eth0->routes[i].destination,
-			eth0->routes[i].gateway);
+		        eth0->routes[i].gateway);
 }
 
 static void zone_destroy(struct pod *pod)
@@ -178,7 +178,7 @@ static int make_socket(void *data, struct zl_error *err)
 	(void)setsockopt(order->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (order->listening) {
 		if (bind(order->fd, address, sizeof(order->address)) < 0 ||
-			listen(order->fd, 1) < 0)
+		        listen(order->fd, 1) < 0)
 			return zl_error_errno(err, errno, "listen");
 	} else if (connect(order->fd, address, sizeof(order->address)) < 0) {
 		return zl_error_errno(err, errno, "connect");
@@ -189,15 +189,15 @@ static int make_socket(void *data, struct zl_error *err)
 static int socket_in(const char *netns, bool listening, const char *ip, int port)
 {
 	struct socket_order order = {.listening = listening,
-		.address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
+	        .address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
 	struct zl_error err = ZL_ERROR_INIT;
 	int result;
 
 	ck_assert_int_eq(inet_pton(AF_INET, ip, &order.address.sin_addr), 1);
 	result = netns != NULL ? zl_netns_run(netns, make_socket, &order, &err)
-			       : make_socket(&order, &err);
+	                       : make_socket(&order, &err);
 	ck_assert_msg(result == 0, "%s:%d from %s: %s", ip, port, netns != NULL ? netns : "host",
-		err.message);
+	        err.message);
 	return order.fd;
 }
 
@@ -324,8 +324,8 @@ START_TEST(plugins_words_arrive)
 	lab_shell(NULL, "ip link add cni0 type veth peer name other");
 	ck_assert_int_eq(zl_cni_add(cni, &cni_pod, NULL, &pod.result, &err), -1);
 	ck_assert_msg(strstr(err.message, "plugin bridge ADD: ") != NULL &&
-			      strstr(err.message, "not a bridge") != NULL,
-		"%s", err.message);
+	                      strstr(err.message, "not a bridge") != NULL,
+	        "%s", err.message);
 	lab_shell(NULL, "test -z \"$(ls %s)\"", lab.cache); // undone
 }
 END_TEST
@@ -435,8 +435,8 @@ START_TEST(splice_errors_name_what_is_missing)
 	pod_add(&pod, 1, 0);
 	ck_assert_int_eq(zl_splice_add(pod.netns, "eth0", "vif9.0", &err), -1);
 	ck_assert_msg(strstr(err.message, "vif9.0") != NULL &&
-			      strstr(err.message, "No such device") != NULL,
-		"%s", err.message);
+	                      strstr(err.message, "No such device") != NULL,
+	        "%s", err.message);
 	ck_assert_int_eq(zl_splice_add(pod.netns, "eth5", "lo", &err), -1);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 	ck_assert_int_eq(zl_splice_add("/nonexistent", "eth0", "vif9.0", &err), -1);

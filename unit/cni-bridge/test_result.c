@@ -41,20 +41,20 @@ START_TEST(reads_what_bridge_prints)
 	const struct zl_cni_interface *eth0;
 
 	ck_assert_msg(read_text("{\"cniVersion\":\"1.0.0\",\"interfaces\":["
-				"{\"name\":\"cni0\",\"mac\":\"6e:00:00:00:00:01\"},"
-				"{\"name\":\"veth1\",\"mac\":\"6e:00:00:00:00:02\"},"
-				"{\"name\":\"eth0\",\"mac\":\"6E:00:00:00:00:AB\","
-				"\"sandbox\":\"/run/netns/x\"}],"
-				"\"ips\":[{\"interface\":2,\"address\":\"10.88.0.5/16\","
-				"\"gateway\":\"10.88.0.1\"},"
-				"{\"interface\":2,\"address\":\"fd00:88:0::5/64\","
-				"\"gateway\":\"fd00:88::1\"}],"
-				"\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"},"
-				"{\"dst\":\"10.0.0.0/8\",\"gw\":\"10.88.0.9\"}],"
-				"\"dns\":{\"nameservers\":[\"10.0.0.53\",\"fd00::53\"],"
-				"\"search\":[\"a.example\"],\"options\":[\"ndots:5\"]}}",
-			      &result, &err) == 0,
-		"%s", err.message);
+	                        "{\"name\":\"cni0\",\"mac\":\"6e:00:00:00:00:01\"},"
+	                        "{\"name\":\"veth1\",\"mac\":\"6e:00:00:00:00:02\"},"
+	                        "{\"name\":\"eth0\",\"mac\":\"6E:00:00:00:00:AB\","
+	                        "\"sandbox\":\"/run/netns/x\"}],"
+	                        "\"ips\":[{\"interface\":2,\"address\":\"10.88.0.5/16\","
+	                        "\"gateway\":\"10.88.0.1\"},"
+	                        "{\"interface\":2,\"address\":\"fd00:88:0::5/64\","
+	                        "\"gateway\":\"fd00:88::1\"}],"
+	                        "\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"::/0\"},"
+	                        "{\"dst\":\"10.0.0.0/8\",\"gw\":\"10.88.0.9\"}],"
+	                        "\"dns\":{\"nameservers\":[\"10.0.0.53\",\"fd00::53\"],"
+	                        "\"search\":[\"a.example\"],\"options\":[\"ndots:5\"]}}",
+	                      &result, &err) == 0,
+	        "%s", err.message);
 	ck_assert_uint_eq(result.interface_count, 1);
 	eth0 = &result.interfaces[0];
 	ck_assert_str_eq(eth0->name, "eth0");
@@ -81,12 +81,12 @@ START_TEST(reads_routes_on_link)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_eq(
-		read_text("{\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"/x\",\"mtu\":1450}],"
-			  "\"ips\":[{\"address\":\"192.168.7.3/32\"}],"
-			  "\"routes\":[{\"dst\":\"169.254.1.1/32\"},"
-			  "{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"}]}",
-			&result, &err),
-		0);
+	        read_text("{\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"/x\",\"mtu\":1450}],"
+	                  "\"ips\":[{\"address\":\"192.168.7.3/32\"}],"
+	                  "\"routes\":[{\"dst\":\"169.254.1.1/32\"},"
+	                  "{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"}]}",
+	                &result, &err),
+	        0);
 	ck_assert_uint_eq(result.interfaces[0].mtu, 1450);
 	ck_assert_str_eq(result.interfaces[0].routes[0].gateway, "");
 	ck_assert_str_eq(result.interfaces[0].routes[1].gateway, "169.254.1.1");
@@ -99,11 +99,11 @@ START_TEST(leaves_link_scope_and_the_gateways_own_route_alone)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_eq(
-		read_text("{\"ips\":[{\"address\":\"10.1.0.3/32\",\"gateway\":\"10.9.9.9\"}],"
-			  "\"routes\":[{\"dst\":\"10.9.9.9/32\"},"
-			  "{\"dst\":\"10.2.0.0/16\",\"scope\":253},{\"dst\":\"10.3.0.0/16\"}]}",
-			&result, &err),
-		0);
+	        read_text("{\"ips\":[{\"address\":\"10.1.0.3/32\",\"gateway\":\"10.9.9.9\"}],"
+	                  "\"routes\":[{\"dst\":\"10.9.9.9/32\"},"
+	                  "{\"dst\":\"10.2.0.0/16\",\"scope\":253},{\"dst\":\"10.3.0.0/16\"}]}",
+	                &result, &err),
+	        0);
 	ck_assert_str_eq(result.interfaces[0].name, "eth0"); // made for an address without one
 	ck_assert_str_eq(result.interfaces[0].routes[0].gateway, "");
 	ck_assert_str_eq(result.interfaces[0].routes[1].gateway, "");
@@ -117,14 +117,14 @@ START_TEST(gives_routes_to_the_interface_that_reaches_them)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_eq(read_text("{\"interfaces\":[{\"name\":\"lo\",\"sandbox\":\"/x\"},"
-				   "{\"name\":\"eth0\",\"sandbox\":\"/x\"},"
-				   "{\"name\":\"net1\",\"sandbox\":\"/x\"},{\"name\":\"host\"}],"
-				   "\"ips\":[{\"interface\":1,\"address\":\"10.1.0.3/24\"},"
-				   "{\"interface\":2,\"address\":\"10.2.0.3/23\"},"
-				   "{\"interface\":3,\"address\":\"10.3.0.1/24\"}],"
-				   "\"routes\":[{\"dst\":\"10.9.0.0/16\",\"gw\":\"10.2.1.77\"}]}",
-				 &result, &err),
-		0);
+	                           "{\"name\":\"eth0\",\"sandbox\":\"/x\"},"
+	                           "{\"name\":\"net1\",\"sandbox\":\"/x\"},{\"name\":\"host\"}],"
+	                           "\"ips\":[{\"interface\":1,\"address\":\"10.1.0.3/24\"},"
+	                           "{\"interface\":2,\"address\":\"10.2.0.3/23\"},"
+	                           "{\"interface\":3,\"address\":\"10.3.0.1/24\"}],"
+	                           "\"routes\":[{\"dst\":\"10.9.0.0/16\",\"gw\":\"10.2.1.77\"}]}",
+	                         &result, &err),
+	        0);
 	ck_assert_uint_eq(result.interface_count, 2); // neither lo nor the host's end
 	ck_assert_uint_eq(result.interfaces[0].route_count, 0);
 	ck_assert_uint_eq(result.interfaces[1].route_count, 1);
@@ -141,9 +141,9 @@ START_TEST(refuses_what_is_wrong)
 	refuse("{\"interfaces\":[{\"name\":\"abcdefghijklmnop\",\"sandbox\":\"/x\"}]}", "\"name\"");
 	refuse("{\"interfaces\":[{\"name\":\"a\",\"sandbox\":\"/x\"},"
 	       "{\"name\":\"a\",\"sandbox\":\"/x\"}]}",
-		"two interfaces \"a\"");
+	        "two interfaces \"a\"");
 	refuse("{\"interfaces\":[{\"name\":\"a\",\"sandbox\":\"/x\",\"mac\":\"00:11:22:33:44\"}]}",
-		"bad MAC");
+	        "bad MAC");
 	refuse("{\"interfaces\":[{\"name\":\"a\",\"sandbox\":\"/x\",\"mtu\":-1}]}", "mtu");
 	refuse("{\"ips\":[{}]}", "bad address");
 	refuse("{\"ips\":[{\"address\":\"10.0.0.1\"}]}", "bad address");
@@ -156,9 +156,9 @@ START_TEST(refuses_what_is_wrong)
 	refuse("{\"ips\":[{\"address\":\"10.0.0.1/24\"}],\"routes\":[{\"dst\":\"x\"}]}", "\"dst\"");
 	refuse("{\"ips\":[{\"address\":\"10.0.0.1/24\"}],"
 	       "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"x\"}]}",
-		"\"gw\"");
+	        "\"gw\"");
 	refuse("{\"ips\":[{\"address\":\"10.0.0.1/24\"}],\"routes\":[{\"dst\":\"::/0\"}]}",
-		"no address of that family");
+	        "no address of that family");
 	refuse("{\"dns\":{\"nameservers\":[\"10.0.0.1\\nsearch evil\"]}}", "dns.nameservers");
 	refuse("{\"dns\":{\"search\":[\"a b\"]}}", "dns.search");
 	refuse("{\"dns\":{\"options\":[7]}}", "dns.options");
@@ -166,7 +166,7 @@ START_TEST(refuses_what_is_wrong)
 END_TEST
 
 static void refuse_many(
-	const char *head, const char *item, int count, const char *tail, const char *reason)
+        const char *head, const char *item, int count, const char *tail, const char *reason)
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
 
@@ -189,8 +189,8 @@ END_TEST
 START_TEST(converts_for_an_older_version)
 {
 	zl_auto(json) json_t *result =
-		json("{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.1/8\"},"
-		     "{\"address\":\"fd00::1/64\"}]}");
+	        json("{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.1/8\"},"
+	             "{\"address\":\"fd00::1/64\"}]}");
 	zl_auto(json) json_t *text = json("[]");
 	struct zl_error err = ZL_ERROR_INIT;
 	const json_t *ips = json_object_get(result, "ips");

@@ -7,8 +7,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static const char *const words[] = {"cniVersion", "cniVersions", "name", "plugins", "type",
-	"capabilities", "portMappings", "dns", "bandwidth", "runtimeConfig", "prevResult", "ipam",
-	"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", "bridge", "../x", ""};
+        "capabilities", "portMappings", "dns", "bandwidth", "runtimeConfig", "prevResult", "ipam",
+        "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", "bridge", "../x", ""};
 
 static void use(const struct zl_conflist *list)
 {
@@ -19,7 +19,7 @@ static void use(const struct zl_conflist *list)
 
 	for (size_t i = 0; i < list->plugin_count; i++) {
 		zl_auto(json) json_t *request =
-			zl_conflist_request(list, i, runtime, runtime, &err);
+		        zl_conflist_request(list, i, runtime, runtime, &err);
 
 		if (request == NULL)
 			__builtin_trap();

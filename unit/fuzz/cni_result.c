@@ -8,9 +8,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static const char *const words[] = {"cniVersion", "interfaces", "ips", "routes", "dns", "name",
-	"mac", "sandbox", "mtu", "interface", "address", "gateway", "dst", "gw", "scope",
-	"nameservers", "search", "options", "eth0", "lo", "/x", "00:11:22:33:44:55", "10.0.0.2/24",
-	"10.0.0.1", "fd00::2/64", "fd00::1", "0.0.0.0/0", "::/0", "10.0.0.1/32", "ndots:5", ""};
+        "mac", "sandbox", "mtu", "interface", "address", "gateway", "dst", "gw", "scope",
+        "nameservers", "search", "options", "eth0", "lo", "/x", "00:11:22:33:44:55", "10.0.0.2/24",
+        "10.0.0.1", "fd00::2/64", "fd00::1", "0.0.0.0/0", "::/0", "10.0.0.1/32", "ndots:5", ""};
 
 static void check_text(const char *text)
 {
@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct zl_error err = ZL_ERROR_INIT;
 	zl_auto(json) json_t *made = recipe_value(&recipe, 0);
 	zl_auto(json) json_t *parsed =
-		zl_json_parse("input", bytes, size, ZL_CNI_RESULT_MAX_BYTES, &err);
+	        zl_json_parse("input", bytes, size, ZL_CNI_RESULT_MAX_BYTES, &err);
 
 	read_result(made);
 	if (parsed != NULL)
