@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 
 from . import LabError
 
@@ -72,17 +73,23 @@ def tool(argv, log, **options):
 
 
 class Made:
-    """A made thing in use: `path` stays as long as this object (or a process that got `lock`) lives."""
+    """A made thing in use: `path` stays as long as this object (or a process that got `lock`) lives.
+
+    `id` is of this very making. What is laid over a thing, as a disk over a disk, must be keyed by it: made
+    anew from the same parts a disk is not the same byte for byte.
+    """
 
     def __init__(self, path, lock):
         self.path = path
         self.lock = lock
+        with open(f"{path}/id", encoding="ascii") as file:
+            self.id = file.read()
 
 
 def make(name, key, build, what):
     """The Made thing NAME-KEY; when it is missing, build(directory) fills an empty directory with it."""
     base = f"{cache_directory()}/lab"
-    path = f"{base}/{name}-{key}"
+    path = f"{base}/{name}-{digest(key, f'@{LAB}/cache.py')}"
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
     if os.path.isdir(path):
@@ -96,6 +103,8 @@ def make(name, key, build, what):
             os.makedirs(temporary)
             try:
                 build(temporary)
+                with open(f"{temporary}/id", "w", encoding="ascii") as file:
+                    file.write(uuid.uuid4().hex)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise

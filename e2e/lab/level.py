@@ -32,7 +32,6 @@ class Level:
         self.shape = shape
         self.made = made
         self.path = saved.path
-        self.key = os.path.basename(saved.path)
         self.locks = [saved.lock, *below]
         self.saved = saved
 
@@ -42,9 +41,10 @@ def booted(shape):
     made = dom0.made()
     version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     code = [f"@{LAB}/{name}.py" for name in ("qemu", "machine", "level")]
-    key = cache.digest(made.path, version, shape.key(), *code)
+    key = cache.digest(made.id, version, shape.key(), *code)
     saved = cache.make("booted", key, lambda directory: _boot(shape, directory), "booted Xen and dom0, and saved them")
     cache.prune("booted", 4)
+    cache.prune("dom0", 2)
     return Level("booted", shape, made, saved)
 
 
@@ -67,7 +67,7 @@ def ready(shape, package, crictl=None):
     """The level `ready`: `booted` with the package (a .deb file) installed and started."""
     below = booted(shape)
     files = [f"@{path}" for path in (package, crictl) if path]
-    key = cache.digest(below.key, *files)
+    key = cache.digest(below.saved.id, *files)
 
     def build(directory):
         _install(below, package, crictl, directory)

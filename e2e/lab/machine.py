@@ -66,10 +66,11 @@ class Machine:
         with open(f"{self.directory}/machine.json", encoding="utf-8") as file:
             return json.load(file)
 
-    def start(self, shape=None, level=None, payload=None, tied=False):
+    def start(self, shape=None, level=None, payload=None, registry=None, tied=False):
         """Starts the machine: cold, or from a saved level (level.Level).
 
         payload: a directory whose content dom0 can mount, see mount_payload.
+        registry: the directory of an images.serve.Registries, for dom0's registry.lab.
         tied: QEMU ends with this process.
         """
         shape = level.shape if level else shape or Shape()
@@ -79,6 +80,7 @@ class Machine:
         disk = f"{self.directory}/disk.qcow2"
         tool(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2" if level else "raw", disk],
              "lab-machine")
+        self.set_registry(registry)
         _make_payload(payload, f"{self.directory}/payload.img")
         arguments = shape.arguments(made.path, disk, f"{self.directory}/payload.img", self.sockets, self.console)
         if level:
@@ -180,6 +182,14 @@ class Machine:
         """Ends the machine and removes its directory."""
         self.down()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def set_registry(self, directory):
+        """Says where connections to registry.lab go from now on; None: nowhere, they end at once."""
+        link = f"{self.sockets}/registry"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        if directory:
+            os.symlink(directory, link)
 
     # Work
 

@@ -12,6 +12,9 @@ from .agent import PORTS, connect_unix
 
 PROGRAM = "qemu-system-x86_64"
 XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 loglvl=warning guest_loglvl=warning"
+# Connections to these addresses go to unix sockets on the host, where the registries of e2e/images listen.
+REGISTRY = "10.0.2.100"
+REGISTRY_PORTS = {5000: "plain", 5001: "basic", 5002: "token", 5003: "faults", 5004: "tokens"}
 # No comma may stand here: it separates multiboot modules.
 KERNEL_ARGUMENTS = ("console=hvc0 root=/dev/vda net.ifnames=0 loglevel=4 systemd.show_status=0 "
                     "random.trust_cpu=on mitigations=off audit=0")
@@ -47,7 +50,10 @@ class Shape:
             "-device", "virtio-blk-pci,drive=root,serial=root",
             "-drive", f"if=none,id=payload,format=raw,readonly=on,file={payload}",
             "-device", "virtio-blk-pci,drive=payload,serial=payload",
-            "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
+            "-netdev", ",".join(["user,id=net", *(
+                f"guestfwd=tcp:{REGISTRY}:{port}-cmd:socat - UNIX-CONNECT:{sockets}/registry/{name}"
+                for port, name in REGISTRY_PORTS.items())]),
+            "-device", "virtio-net-pci,netdev=net,romfile=",
             "-device", "virtio-serial-pci,id=serial",
             "-qmp", f"unix:{sockets}/qmp,server=on,wait=off",
         ]

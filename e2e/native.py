@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zoneletd on this machine, with the host handler alone: no Xen, so fast, and with sanitizers.
+
+It has a network namespace of its own, so the machine's links and rules are never touched, and all its
+files in one directory. Run inside the build root (tools/enter), as root.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from lab.agent import Result
+
+CNI = {
+    "cniVersion": "1.0.0",
+    "name": "zonelet",
+    "plugins": [
+        {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "hairpinMode": True,
+         "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/16"}]],
+                  "routes": [{"dst": "0.0.0.0/0"}]}},
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+
+CONFIG = """
+socket: {directory}/zoneletd.sock
+root_dir: {directory}/lib
+run_dir: {directory}/run
+handlers: [host]
+default_handler: host
+log_level: debug
+host:
+  supervisor: {build}/zone/zonelet-supervisor
+cni:
+  conf_dir: {directory}/net.d
+  cache_dir: {directory}/cni
+  bin_dirs: [/usr/lib/cni]
+images:
+  dir: {directory}/images
+  puller: {build}/storage-driver/zonelet-pull
+  puller_user: nobody
+"""
+
+
+class Native:
+    """A zoneletd here, and a place to run commands beside it (see pods.py)."""
+
+    kind = "native"
+
+    def __init__(self, build, registries=None):
+        self.build = build
+        self.directory = tempfile.mkdtemp(prefix="zonelet-native-", dir="/run")
+        self.socket = f"{self.directory}/zoneletd.sock"
+        self.log = f"{self.directory}/zoneletd.log"
+        self.netns = os.path.basename(self.directory)
+        self.process = None
+        self.helpers = []
+        subprocess.run(["ip", "netns", "add", self.netns], check=True)
+        self.run(["ip", "link", "set", "lo", "up"])
+        os.makedirs(f"{self.directory}/net.d")
+        cni = json.loads(json.dumps(CNI))
+        cni["plugins"][0]["ipam"]["dataDir"] = f"{self.directory}/leases"
+        with open(f"{self.directory}/net.d/10-zonelet.conflist", "w", encoding="ascii") as file:
+            json.dump(cni, file)
+        with open(f"{self.directory}/zoneletd.yaml", "w", encoding="ascii") as file:
+            file.write(CONFIG.format(directory=self.directory, build=build))
+        if registries:
+            self._forward(registries)
+
+    def _forward(self, registries):
+        """The registries' sockets as ports of this network's loopback."""
+        from images import SOCKETS
+        for port, name in SOCKETS.items():
+            self.helpers.append(self.popen(
+                ["socat", f"TCP-LISTEN:{port},fork,reuseaddr,bind=127.0.0.1", f"UNIX:{registries.directory}/{name}"]))
+
+    def inside(self, argv):
+        argv = ["sh", "-c", argv] if isinstance(argv, str) else list(argv)
+        return ["nsenter", f"--net=/run/netns/{self.netns}", *argv]
+
+    def popen(self, argv, **more):
+        return subprocess.Popen(self.inside(argv), **more)
+
+    def run(self, argv, check=True, timeout=120, input=None):
+        done = subprocess.run(self.inside(argv), capture_output=True, timeout=timeout, check=False,
+                              input=input.encode() if isinstance(input, str) else input)
+        result = Result(str(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), 0.0)
+        if check and result.code != 0:
+            raise RuntimeError(f"{argv}: exit status {result.code}: {result.stderr.strip()}")
+        return result
+
+    # ---- the daemon
+
+    def start(self, **environment):
+        with open(self.log, "ab") as log:
+            self.process = self.popen(
+                [f"{self.build}/cri-server/zoneletd", "--config", f"{self.directory}/zoneletd.yaml"],
+                stdout=log, stderr=log, env={**os.environ, **environment})
+        deadline = time.monotonic() + 30
+        while self.process.poll() is None:
+            if os.path.exists(self.socket) and self.answers():
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"zoneletd does not answer within 30 s:\n{self.log_tail()}")
+            time.sleep(0.02)
+        raise RuntimeError(f"zoneletd ended with {self.process.returncode}:\n{self.log_tail()}")
+
+    def answers(self):
+        from pods import Crictl
+        return Crictl(self, self.socket, timeout="2s").result("version").code == 0
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def log_tail(self, lines=40):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[-lines:])
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        for helper in self.helpers:
+            helper.kill()
+            helper.wait()
+        subprocess.run(["pkill", "-KILL", "-f", self.directory], check=False)
+        subprocess.run(["ip", "netns", "del", self.netns], check=False)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self.directory)
