@@ -63,17 +63,26 @@ static void write_journal(
 	(void)sd_journal_sendv(vectors, count);
 }
 
+// Whether the text is "DEVICE:INODE" of this file.
+static bool names_file(const char *text, const struct stat *status)
+{
+	char *end;
+	uintmax_t device = strtoumax(text, &end, 10);
+	uintmax_t inode;
+
+	if (end == text || *end != ':')
+		return false;
+	text = end + 1;
+	inode = strtoumax(text, &end, 10);
+	return end != text && *end == '\0' && device == status->st_dev && inode == status->st_ino;
+}
+
 bool zl_journal_use(void)
 {
-	const char *stream =
-	        getenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe): no threads yet
-	uintmax_t device;
-	uintmax_t inode;
+	const char *stream = getenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe): no threads
 	struct stat status;
 
-	if (stream == NULL || sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) != 2)
-		return false;
-	if (fstat(STDERR_FILENO, &status) < 0 || status.st_dev != device || status.st_ino != inode)
+	if (stream == NULL || fstat(STDERR_FILENO, &status) < 0 || !names_file(stream, &status))
 		return false;
 	zl_log_set_sink(write_journal);
 	return true;

@@ -66,24 +66,28 @@ static struct zl_arena_block *block_add(struct zl_arena *arena, size_t need)
 	return block;
 }
 
+// What a piece takes of a block, so that the next one is aligned.
+static size_t room_of(size_t size)
+{
+	return ARENA_SEPARATE ? size : (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
 void *zl_arena_try(struct zl_arena *arena, size_t size)
 {
 	struct zl_arena_block *block = arena->blocks;
-	size_t need;
+	size_t room = room_of(size);
 	void *piece;
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	need = (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-	if (ARENA_SEPARATE)
-		need = size;
-	if (ARENA_SEPARATE || block == NULL || block->size - block->used < need)
-		block = block_add(arena, need);
-	if (block == NULL)
-		return NULL;
+	if (block == NULL || ARENA_SEPARATE || block->size - block->used < room) {
+		block = block_add(arena, room);
+		if (block == NULL)
+			return NULL;
+	}
 	piece = block->bytes + block->used;
-	block->used += need;
-	arena->allocated += need;
+	block->used += room;
+	arena->allocated += room;
 	memset(piece, 0, size);
 	return piece;
 }
@@ -127,7 +131,7 @@ char *zl_arena_strndup(struct zl_arena *arena, const char *text, size_t length)
 char *zl_arena_strdup(struct zl_arena *arena, const char *text)
 {
 	return text == NULL ? zl_arena_strndup(arena, "", 0)
-			    : zl_arena_strndup(arena, text, strlen(text));
+	                    : zl_arena_strndup(arena, text, strlen(text));
 }
 
 char *zl_arena_vprintf(struct zl_arena *arena, const char *format, va_list args)

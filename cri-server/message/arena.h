@@ -20,7 +20,7 @@ struct zl_arena_block;
 
 struct zl_arena {
 	struct zl_arena_block *blocks; // newest first; NULL while empty
-	size_t allocated;	       // bytes handed out so far
+	size_t allocated;              // bytes handed out so far
 };
 
 #define ZL_ARENA_INIT {.blocks = NULL}
@@ -40,9 +40,9 @@ char *zl_arena_strdup(struct zl_arena *arena, const char *text);
 char *zl_arena_strndup(struct zl_arena *arena, const char *text, size_t length);
 void *zl_arena_memdup(struct zl_arena *arena, const void *bytes, size_t length);
 char *zl_arena_printf(struct zl_arena *arena, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+        __attribute__((format(printf, 2, 3)));
 char *zl_arena_vprintf(struct zl_arena *arena, const char *format, va_list args)
-	__attribute__((format(printf, 2, 0)));
+        __attribute__((format(printf, 2, 0)));
 
 // A zeroed object of a C type.
 #define ZL_ARENA_NEW(arena, type) ((type *)zl_arena_alloc((arena), sizeof(type)))

@@ -19,7 +19,7 @@ static const struct map_entry *entry_at(const void *entries, size_t index)
 }
 
 void *zl_message_map_entry(struct zl_arena *arena, const ProtobufCMessageDescriptor *entry,
-	const char *key, const char *value)
+        const char *key, const char *value)
 {
 	struct map_entry *made;
 
@@ -31,7 +31,7 @@ void *zl_message_map_entry(struct zl_arena *arena, const ProtobufCMessageDescrip
 }
 
 void *zl_message_map(struct zl_arena *arena, const ProtobufCMessageDescriptor *entry,
-	const void *entries, size_t count)
+        const void *entries, size_t count)
 {
 	void **made = zl_arena_array(arena, count, sizeof(*made));
 
@@ -55,7 +55,7 @@ const char *zl_message_map_get(const void *entries, size_t count, const char *ke
 }
 
 bool zl_message_map_matches(
-	const void *entries, size_t count, const void *selector, size_t selector_count)
+        const void *entries, size_t count, const void *selector, size_t selector_count)
 {
 	for (size_t i = 0; i < selector_count; i++) {
 		const struct map_entry *wanted = entry_at(selector, i);

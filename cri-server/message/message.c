@@ -38,13 +38,13 @@ static void budget_free(void *user, void *piece)
 }
 
 static void *unpack(struct budget *budget, const ProtobufCMessageDescriptor *descriptor,
-	const void *bytes, size_t length)
+        const void *bytes, size_t length)
 {
 	ProtobufCAllocator allocator = {
-		.alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
+	        .alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
 
 	return protobuf_c_message_unpack(
-		descriptor, &allocator, length, length > 0 ? bytes : (const uint8_t *)"");
+	        descriptor, &allocator, length, length > 0 ? bytes : (const uint8_t *)"");
 }
 
 void *zl_message_new(struct zl_arena *arena, const ProtobufCMessageDescriptor *descriptor)
@@ -57,7 +57,7 @@ void *zl_message_new(struct zl_arena *arena, const ProtobufCMessageDescriptor *d
 }
 
 void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor *descriptor,
-	const void *bytes, size_t length, size_t memory_limit, struct zl_error *err)
+        const void *bytes, size_t length, size_t memory_limit, struct zl_error *err)
 {
 	struct budget budget = {.arena = arena, .left = memory_limit};
 	void *message;
@@ -69,11 +69,11 @@ void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor
 	message = unpack(&budget, descriptor, bytes, length);
 	if (message == NULL && budget.exhausted)
 		(void)zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
-			"%s: decoding its %zu bytes takes more than %zu MiB of memory; send less",
-			descriptor->short_name, length, memory_limit >> 20);
+		        "%s: decoding its %zu bytes takes more than %zu MiB of memory; send less",
+		        descriptor->short_name, length, memory_limit >> 20);
 	else if (message == NULL)
 		(void)zl_error_set(
-			err, ZL_INVALID_ARGUMENT, "%s: malformed protobuf", descriptor->short_name);
+		        err, ZL_INVALID_ARGUMENT, "%s: malformed protobuf", descriptor->short_name);
 	return message;
 }
 
@@ -81,9 +81,10 @@ void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor
 
 // How many elements the field has, and where the first is. Strings and messages are pointers.
 static size_t field_elements(
-	ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, void ***ret)
+        ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, void ***ret)
 {
 	unsigned char *base = (unsigned char *)message;
+	void *place;
 
 	if (field->label == PROTOBUF_C_LABEL_REPEATED) {
 		size_t count;
@@ -99,7 +100,8 @@ static size_t field_elements(
 		if (chosen != field->id)
 			return 0;
 	}
-	*ret = (void **)(void *)(base + field->offset);
+	place = base + field->offset;
+	*ret = place;
 	return **ret == NULL ? 0 : 1;
 }
 
@@ -147,7 +149,7 @@ int zl_message_pack(const ProtobufCMessage *message, struct zl_buffer *out, stru
 	place = zl_buffer_reserve(out, length, err);
 	if (place == NULL)
 		return zl_error_wrap(
-			err, "%s of %zu bytes", message->descriptor->short_name, length);
+		        err, "%s of %zu bytes", message->descriptor->short_name, length);
 	out->length += protobuf_c_message_pack(message, place);
 	out->data[out->length] = 0;
 	return 0;

@@ -44,11 +44,11 @@ void *zl_message_new(struct zl_arena *arena, const ProtobufCMessageDescriptor *d
 // INVALID_ARGUMENT for malformed wire data and for strings with a NUL or invalid UTF-8, naming the
 // field ("config.metadata.name"); RESOURCE_EXHAUSTED past the limit.
 void *zl_message_unpack(struct zl_arena *arena, const ProtobufCMessageDescriptor *descriptor,
-	const void *bytes, size_t length, size_t memory_limit, struct zl_error *err);
+        const void *bytes, size_t length, size_t memory_limit, struct zl_error *err);
 
 // Only the scan that zl_message_unpack begins with.
 int zl_message_scan(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t length,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // Replaces strings that are not UTF-8 by copies in the arena with U+FFFD for each bad byte, and
 // NULL in repeated strings by "". Sub-messages are changed in place.
@@ -66,18 +66,18 @@ void *zl_message_copy(struct zl_arena *arena, const ProtobufCMessage *message);
 //       config->labels, config->n_labels);
 // The strings are copied too. `entries` is any Runtime__V1__…__…Entry **.
 void *zl_message_map(struct zl_arena *arena, const ProtobufCMessageDescriptor *entry,
-	const void *entries, size_t count);
+        const void *entries, size_t count);
 
 // One entry of such a map, with copies of key and value.
 void *zl_message_map_entry(struct zl_arena *arena, const ProtobufCMessageDescriptor *entry,
-	const char *key, const char *value);
+        const char *key, const char *value);
 
 // The value of `key` in such a map (the last one, as protobuf says for duplicates), or NULL.
 const char *zl_message_map_get(const void *entries, size_t count, const char *key);
 
 // Whether every key and value of `selector` is in `entries` (CRI label selectors).
 bool zl_message_map_matches(
-	const void *entries, size_t count, const void *selector, size_t selector_count);
+        const void *entries, size_t count, const void *selector, size_t selector_count);
 
 // Whether the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). A NUL
 // byte is valid here.

@@ -46,7 +46,7 @@ static int refuse(const struct scope *scope, const char *what, struct zl_error *
 
 	(void)path_write(scope, path, sizeof(path));
 	return zl_error_set(err, ZL_INVALID_ARGUMENT, "%s%s%s",
-		path[0] != '\0' ? path : "the message", path[0] != '\0' ? ": " : " ", what);
+	        path[0] != '\0' ? path : "the message", path[0] != '\0' ? ": " : " ", what);
 }
 
 static bool read_varint(struct cursor *cursor, uint64_t *ret)
@@ -79,18 +79,18 @@ static bool skip(struct cursor *cursor, uint64_t count)
 }
 
 static int scan_message(const ProtobufCMessageDescriptor *descriptor, struct cursor cursor,
-	const struct scope *scope, struct zl_error *err);
+        const struct scope *scope, struct zl_error *err);
 
 // The content of a field with wire type 2.
 static int scan_bytes(const ProtobufCFieldDescriptor *field, struct cursor content,
-	const struct scope *scope, struct zl_error *err)
+        const struct scope *scope, struct zl_error *err)
 {
 	if (field->type == PROTOBUF_C_TYPE_STRING) {
 		if (content.left > 0 && memchr(content.at, '\0', content.left) != NULL)
 			return refuse(scope,
-				"has a NUL byte in it, which no name, path or "
-				"argument can have",
-				err);
+			        "has a NUL byte in it, which no name, path or "
+			        "argument can have",
+			        err);
 		if (!zl_utf8_valid(content.at, content.left))
 			return refuse(scope, "is not valid UTF-8", err);
 	}
@@ -101,7 +101,7 @@ static int scan_bytes(const ProtobufCFieldDescriptor *field, struct cursor conte
 
 // One field. *field_scope->field is set to its name once that is known.
 static int scan_field(const ProtobufCMessageDescriptor *descriptor, struct cursor *cursor,
-	struct scope *scope, struct zl_error *err)
+        struct scope *scope, struct zl_error *err)
 {
 	const ProtobufCFieldDescriptor *field;
 	struct cursor content;
@@ -114,8 +114,8 @@ static int scan_field(const ProtobufCMessageDescriptor *descriptor, struct curso
 	field = protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
 	scope->field = field != NULL ? field->name : "an unknown field";
 	if (field != NULL && (tag & 7) != WIRE_BYTES &&
-		(field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_MESSAGE ||
-			field->type == PROTOBUF_C_TYPE_BYTES))
+	        (field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_MESSAGE ||
+	                field->type == PROTOBUF_C_TYPE_BYTES))
 		return refuse(scope, "is malformed: it has the wire type of a number", err);
 	switch (tag & 7) {
 	case WIRE_VARINT:
@@ -138,7 +138,7 @@ static int scan_field(const ProtobufCMessageDescriptor *descriptor, struct curso
 }
 
 static int scan_message(const ProtobufCMessageDescriptor *descriptor, struct cursor cursor,
-	const struct scope *outer, struct zl_error *err)
+        const struct scope *outer, struct zl_error *err)
 {
 	struct scope scope = {.outer = outer, .depth = outer == NULL ? 0 : outer->depth + 1};
 
@@ -152,7 +152,7 @@ static int scan_message(const ProtobufCMessageDescriptor *descriptor, struct cur
 }
 
 int zl_message_scan(const ProtobufCMessageDescriptor *descriptor, const void *bytes, size_t length,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	struct cursor cursor = {.at = bytes, .left = length};
 

@@ -111,7 +111,7 @@ static int batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct
 	if (failure == GRPC_CALL_OK)
 		return 0;
 	zl_log_error("%s: grpc refuses a batch: %s", call->base.method,
-		grpc_call_error_to_string(failure));
+	        grpc_call_error_to_string(failure));
 	return -1;
 }
 
@@ -127,7 +127,7 @@ static void log_end(const struct rpc_call *call, const struct zl_error *err)
 		zl_log_debug("%s: %s", call->base.method, err->message);
 	else
 		zl_log_warning("%s: %s after %.3f s: %s", call->base.method,
-			zl_code_name(err->code), seconds, err->message);
+		        zl_code_name(err->code), seconds, err->message);
 }
 
 // Adds the initial metadata if this is the first that is sent: a status alone would never go out.
@@ -150,7 +150,7 @@ static void finish(struct rpc_call *call, grpc_byte_buffer *reply, const struct 
 	log_end(call, err);
 	if (err->code != ZL_OK) {
 		const char *text =
-			zl_utf8_scrub(&call->base.arena, err->message, strlen(err->message));
+		        zl_utf8_scrub(&call->base.arena, err->message, strlen(err->message));
 
 		details = grpc_slice_from_copied_string(text);
 	}
@@ -180,12 +180,12 @@ static void finish_unimplemented(struct rpc_call *call)
 
 	if (method == NULL)
 		(void)zl_error_set(&err, ZL_UNIMPLEMENTED, "zonelet %s knows no method %s",
-			call->server->options->version, call->base.method);
+		        call->server->options->version, call->base.method);
 	else
 		(void)zl_error_set(&err, ZL_UNIMPLEMENTED,
-			"%s is not implemented by zonelet %s: %s", method->name,
-			call->server->options->version,
-			method->why != NULL ? method->why : "it is not part of this version");
+		        "%s is not implemented by zonelet %s: %s", method->name,
+		        call->server->options->version,
+		        method->why != NULL ? method->why : "it is not part of this version");
 	finish(call, NULL, &err);
 }
 
@@ -198,10 +198,10 @@ void rpc_call_expect(struct zl_rpc_server *server)
 
 	(void)atomic_fetch_add_explicit(&call->order, 1, memory_order_release);
 	failure = grpc_server_request_call(server->grpc, &call->grpc, &call->details,
-		&call->metadata, server->queue, server->queue, &call->arrived);
+	        &call->metadata, server->queue, server->queue, &call->arrived);
 	if (failure != GRPC_CALL_OK) {
 		zl_log_error(
-			"grpc refuses to hand over calls: %s", grpc_call_error_to_string(failure));
+		        "grpc refuses to hand over calls: %s", grpc_call_error_to_string(failure));
 		call_free(call);
 	}
 }
@@ -229,22 +229,23 @@ static struct ucred peer_of(grpc_call *grpc)
 	if (name != NULL && strncmp(name, "fd:", 3) == 0)
 		fd = strtol(name + 3, &end, 10);
 	if (fd >= 0 && end != NULL && *end == '\0' &&
-		getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+	        getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		peer = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
 	gpr_free(name);
 	return peer;
 }
 
-static int begin(struct rpc_call *call, struct zl_error *err)
+// Has the core tell of the call's end; the close event then holds a reference.
+static int watch(struct rpc_call *call, struct zl_error *err)
 {
 	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
 
 	op.data.recv_close_on_server.cancelled = &call->cancelled;
-	if (batch(call, &op, 1, &call->closed) < 0) {
-		call_unref(call);
-		return zl_error_set(err, ZL_INTERNAL, "grpc refuses to watch the call");
-	}
-	return 0;
+	(void)atomic_fetch_add(&call->references, 1);
+	if (batch(call, &op, 1, &call->closed) == 0)
+		return 0;
+	(void)atomic_fetch_sub(&call->references, 1);
+	return zl_error_set(err, ZL_INTERNAL, "grpc refuses to watch the call");
 }
 
 static void receive(struct rpc_call *call)
@@ -272,18 +273,18 @@ static void on_arrived(struct rpc_call *call, bool success)
 	rpc_call_expect(server);
 	call->began_ns = zl_clock_monotonic();
 	call->method = zl_method_find(
-		&server->methods, GRPC_SLICE_START_PTR(*path), GRPC_SLICE_LENGTH(*path));
+	        &server->methods, GRPC_SLICE_START_PTR(*path), GRPC_SLICE_LENGTH(*path));
 	call->base.method = call->method != NULL
-				    ? call->method->name
-				    : zl_utf8_scrub(&call->base.arena,
-					      (const char *)GRPC_SLICE_START_PTR(*path),
-					      GRPC_SLICE_LENGTH(*path));
-	atomic_store(&call->references, 2);
+	                            ? call->method->name
+	                            : zl_utf8_scrub(&call->base.arena,
+	                                      (const char *)GRPC_SLICE_START_PTR(*path),
+	                                      GRPC_SLICE_LENGTH(*path));
+	atomic_store(&call->references, 1);
 	call->base.peer = peer_of(call->grpc);
 	if (zl_cancel_init(&call->base.cancel, deadline_ns(call->details.deadline), NULL, &err) < 0)
 		call->base.cancel = (struct zl_cancel)ZL_CANCEL_INIT;
 	list_add(call);
-	if (begin(call, &err) < 0 || err.code != ZL_OK)
+	if (watch(call, &err) < 0 || err.code != ZL_OK)
 		finish(call, NULL, &err);
 	else if (call->method == NULL || call->method->handler == NULL)
 		finish_unimplemented(call);
@@ -310,6 +311,7 @@ static void on_received(struct rpc_call *call, bool success)
 		return;
 	}
 	call->task.run = run;
+	call->task.user = call;
 	call->task.slow = call->method->slow;
 	if (zl_pool_submit(call->server->pool, &call->task, &err) < 0)
 		finish(call, NULL, &err);
@@ -348,7 +350,7 @@ static grpc_byte_buffer *serve(struct rpc_call *call, struct zl_error *err)
 	if (method->handler(method->service, &call->base, request, response, err) < 0) {
 		if (err->code == ZL_OK)
 			(void)zl_error_set(
-				err, ZL_INTERNAL, "%s failed without saying why", method->name);
+			        err, ZL_INTERNAL, "%s failed without saying why", method->name);
 		return NULL;
 	}
 	zl_error_clear(err); // a handler may have used it for what it got over
@@ -360,14 +362,13 @@ static grpc_byte_buffer *serve(struct rpc_call *call, struct zl_error *err)
 
 static void run(struct zl_task *task)
 {
-	struct rpc_call *call =
-		(struct rpc_call *)(void *)((char *)task - offsetof(struct rpc_call, task));
+	struct rpc_call *call = task->user;
 	struct zl_error err = ZL_ERROR_INIT;
 	grpc_byte_buffer *reply = serve(call, &err);
 
 	if (err.code == ZL_CANCELLED && server_stops(call->server))
 		(void)zl_error_set(&err, ZL_UNAVAILABLE, "%s was interrupted: zoneletd is stopping",
-			call->base.method);
+		        call->base.method);
 	finish(call, reply, &err);
 }
 

@@ -36,8 +36,8 @@ struct zl_rpc_stream {
 	const ProtobufCMethodDescriptor *method;
 	grpc_call *grpc;
 	struct operation first; // request sent
-	struct operation next;	// one message
-	struct operation last;	// status
+	struct operation next;  // one message
+	struct operation last;  // status
 	grpc_byte_buffer *request;
 	grpc_byte_buffer *message;
 	grpc_metadata_array initial;
@@ -55,7 +55,7 @@ static void *client_run(void *user)
 
 	for (;;) {
 		grpc_event event = grpc_completion_queue_next(
-			client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		        client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 		struct operation *operation = event.tag;
 		uint64_t one = 1;
 
@@ -73,16 +73,16 @@ static grpc_channel *open_channel(const char *target)
 {
 	grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
 	grpc_arg list[] = {
-		{.type = GRPC_ARG_INTEGER,
-			.key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-			.value.integer = ZL_MESSAGE_WIRE_LIMIT},
-		{.type = GRPC_ARG_INTEGER,
-			.key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-			.value.integer = 1},
-		// The core would send the path of the socket, which HTTP/2 servers may refuse.
-		{.type = GRPC_ARG_STRING,
-			.key = (char *)(uintptr_t)GRPC_ARG_DEFAULT_AUTHORITY,
-			.value.string = (char *)(uintptr_t)"localhost"},
+	        {.type = GRPC_ARG_INTEGER,
+	                .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+	                .value.integer = ZL_MESSAGE_WIRE_LIMIT},
+	        {.type = GRPC_ARG_INTEGER,
+	                .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+	                .value.integer = 1},
+	        // The core would send the path of the socket, which HTTP/2 servers may refuse.
+	        {.type = GRPC_ARG_STRING,
+	                .key = (char *)(uintptr_t)GRPC_ARG_DEFAULT_AUTHORITY,
+	                .value.string = (char *)(uintptr_t)"localhost"},
 	};
 	grpc_channel_args args = {.num_args = ZL_ARRAY_SIZE(list), .args = list};
 	grpc_channel *channel = grpc_channel_create(target, credentials, &args);
@@ -146,7 +146,7 @@ static int operation_init(struct operation *operation, struct zl_error *err)
 }
 
 static int operation_start(struct zl_rpc_stream *stream, struct operation *operation,
-	const grpc_op *ops, size_t count, struct zl_error *err)
+        const grpc_op *ops, size_t count, struct zl_error *err)
 {
 	grpc_call_error failure;
 
@@ -154,14 +154,14 @@ static int operation_start(struct zl_rpc_stream *stream, struct operation *opera
 	failure = grpc_call_start_batch(stream->grpc, ops, count, operation, NULL);
 	if (failure != GRPC_CALL_OK)
 		return zl_error_set(err, ZL_INTERNAL, "%s: grpc refuses a batch: %s",
-			stream->method->name, grpc_call_error_to_string(failure));
+		        stream->method->name, grpc_call_error_to_string(failure));
 	return 0;
 }
 
 // Waits for the end of an operation that was started. When the token fires first, cancels the call
 // and then waits: the core always ends what it has begun.
 static int operation_wait(struct zl_rpc_stream *stream, struct operation *operation,
-	const struct zl_cancel *token, struct zl_error *err)
+        const struct zl_cancel *token, struct zl_error *err)
 {
 	int result = 0;
 	uint64_t value;
@@ -178,19 +178,19 @@ static int operation_wait(struct zl_rpc_stream *stream, struct operation *operat
 // ---- streams, of which a unary call is one with one message
 
 static const ProtobufCMethodDescriptor *find_method(
-	const ProtobufCServiceDescriptor *service, const char *name, struct zl_error *err)
+        const ProtobufCServiceDescriptor *service, const char *name, struct zl_error *err)
 {
 	const ProtobufCMethodDescriptor *method =
-		protobuf_c_service_descriptor_get_method_by_name(service, name);
+	        protobuf_c_service_descriptor_get_method_by_name(service, name);
 
 	if (method == NULL)
 		(void)zl_error_set(
-			err, ZL_INVALID_ARGUMENT, "%s has no method %s", service->name, name);
+		        err, ZL_INVALID_ARGUMENT, "%s has no method %s", service->name, name);
 	return method;
 }
 
 static int create_call(struct zl_rpc_stream *stream, const ProtobufCServiceDescriptor *service,
-	int timeout_ms, struct zl_error *err)
+        int timeout_ms, struct zl_error *err)
 {
 	zl_auto(free) char *path = zl_format(err, "/%s/%s", service->name, stream->method->name);
 	gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
@@ -200,16 +200,16 @@ static int create_call(struct zl_rpc_stream *stream, const ProtobufCServiceDescr
 		return -1;
 	if (timeout_ms >= 0)
 		deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-			gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+		        gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
 	slice = grpc_slice_from_copied_string(path);
 	stream->grpc = grpc_channel_create_call(stream->client->channel, NULL,
-		GRPC_PROPAGATE_DEFAULTS, stream->client->queue, slice, NULL, deadline, NULL);
+	        GRPC_PROPAGATE_DEFAULTS, stream->client->queue, slice, NULL, deadline, NULL);
 	grpc_slice_unref(slice);
 	return stream->grpc != NULL ? 0 : zl_error_set(err, ZL_INTERNAL, "grpc makes no call");
 }
 
 static int send_request(
-	struct zl_rpc_stream *stream, const ProtobufCMessage *request, struct zl_error *err)
+        struct zl_rpc_stream *stream, const ProtobufCMessage *request, struct zl_error *err)
 {
 	grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
 	grpc_op ops[4] = {{0}};
@@ -237,7 +237,7 @@ static int send_request(
 }
 
 static struct zl_rpc_stream *stream_new(
-	struct zl_rpc_client *client, const ProtobufCMethodDescriptor *method, struct zl_error *err)
+        struct zl_rpc_client *client, const ProtobufCMethodDescriptor *method, struct zl_error *err)
 {
 	zl_auto(rpc_stream) struct zl_rpc_stream *stream = calloc(1, sizeof(*stream));
 
@@ -252,14 +252,14 @@ static struct zl_rpc_stream *stream_new(
 	grpc_metadata_array_init(&stream->trailing);
 	stream->first.fd = stream->next.fd = stream->last.fd = -1;
 	if (operation_init(&stream->first, err) < 0 || operation_init(&stream->next, err) < 0 ||
-		operation_init(&stream->last, err) < 0)
+	        operation_init(&stream->last, err) < 0)
 		return NULL;
 	return zl_take(stream);
 }
 
 struct zl_rpc_stream *zl_rpc_client_stream(struct zl_rpc_client *client,
-	const ProtobufCServiceDescriptor *service, const char *name,
-	const ProtobufCMessage *request, int timeout_ms, struct zl_error *err)
+        const ProtobufCServiceDescriptor *service, const char *name,
+        const ProtobufCMessage *request, int timeout_ms, struct zl_error *err)
 {
 	const ProtobufCMethodDescriptor *method = find_method(service, name, err);
 	zl_auto(rpc_stream) struct zl_rpc_stream *stream = NULL;
@@ -268,7 +268,7 @@ struct zl_rpc_stream *zl_rpc_client_stream(struct zl_rpc_client *client,
 		return NULL;
 	stream = stream_new(client, method, err);
 	if (stream == NULL || create_call(stream, service, timeout_ms, err) < 0 ||
-		send_request(stream, request, err) < 0)
+	        send_request(stream, request, err) < 0)
 		return NULL;
 	return zl_take(stream);
 }
@@ -283,8 +283,8 @@ static int finish(struct zl_rpc_stream *stream, struct zl_error *err)
 	if (stream->status == GRPC_STATUS_OK)
 		return 0;
 	(void)zl_error_set(err, zl_status_to_code(stream->status), "%.*s",
-		(int)GRPC_SLICE_LENGTH(stream->details),
-		(const char *)GRPC_SLICE_START_PTR(stream->details));
+	        (int)GRPC_SLICE_LENGTH(stream->details),
+	        (const char *)GRPC_SLICE_START_PTR(stream->details));
 	// Of its own failures the core tells the address alone.
 	if (stream->status == GRPC_STATUS_UNAVAILABLE)
 		(void)zl_error_wrap(err, "%s", stream->client->target);
@@ -292,7 +292,7 @@ static int finish(struct zl_rpc_stream *stream, struct zl_error *err)
 }
 
 void *zl_rpc_stream_next(struct zl_rpc_stream *stream, struct zl_arena *arena,
-	const struct zl_cancel *token, struct zl_error *err)
+        const struct zl_cancel *token, struct zl_error *err)
 {
 	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 	void *message;
@@ -300,7 +300,7 @@ void *zl_rpc_stream_next(struct zl_rpc_stream *stream, struct zl_arena *arena,
 	zl_error_clear(err);
 	op.data.recv_message.recv_message = &stream->message;
 	if (operation_start(stream, &stream->next, &op, 1, err) < 0 ||
-		operation_wait(stream, &stream->next, token, err) < 0)
+	        operation_wait(stream, &stream->next, token, err) < 0)
 		return NULL;
 	if (stream->message == NULL) {
 		(void)finish(stream, err);
@@ -338,11 +338,11 @@ void zl_rpc_stream_close(struct zl_rpc_stream *stream)
 }
 
 void *zl_rpc_client_call(struct zl_rpc_client *client, const ProtobufCServiceDescriptor *service,
-	const char *method, const ProtobufCMessage *request, struct zl_arena *arena, int timeout_ms,
-	const struct zl_cancel *token, struct zl_error *err)
+        const char *method, const ProtobufCMessage *request, struct zl_arena *arena, int timeout_ms,
+        const struct zl_cancel *token, struct zl_error *err)
 {
 	zl_auto(rpc_stream) struct zl_rpc_stream *stream =
-		zl_rpc_client_stream(client, service, method, request, timeout_ms, err);
+	        zl_rpc_client_stream(client, service, method, request, timeout_ms, err);
 	struct zl_error local = ZL_ERROR_INIT;
 	struct zl_error *told = err != NULL ? err : &local;
 	void *reply;
@@ -353,7 +353,7 @@ void *zl_rpc_client_call(struct zl_rpc_client *client, const ProtobufCServiceDes
 	if (reply == NULL) {
 		if (told->code == ZL_OK)
 			(void)zl_error_set(
-				told, ZL_INTERNAL, "%s: the server sent no reply", method);
+			        told, ZL_INTERNAL, "%s: the server sent no reply", method);
 		return NULL;
 	}
 	return finish(stream, told) == 0 ? reply : NULL;

@@ -39,7 +39,6 @@ static void listener_free(struct zl_listener *listener)
 	free(listener->path);
 	free(listener);
 }
-ZL_AUTO_DEFINE(listener, struct zl_listener *, listener_free);
 
 static int take_lock(const char *path, struct zl_error *err)
 {
@@ -54,8 +53,8 @@ static int take_lock(const char *path, struct zl_error *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			return zl_error_set(err, ZL_ALREADY_EXISTS,
-				"another process serves %s (it holds %s); stop it first", path,
-				lock_path);
+			        "another process serves %s (it holds %s); stop it first", path,
+			        lock_path);
 		return zl_error_errno(err, errno, "lock %s", lock_path);
 	}
 	return zl_take_fd(&fd);
@@ -70,7 +69,7 @@ static int remove_stale(const char *path, struct zl_error *err)
 		return errno == ENOENT ? 0 : zl_error_errno(err, errno, "look at %s", path);
 	if (!S_ISSOCK(status.st_mode))
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"%s is not a socket; move it away or set another `socket`", path);
+		        "%s is not a socket; move it away or set another `socket`", path);
 	if (unlink(path) < 0)
 		return zl_error_errno(err, errno, "remove the stale socket %s", path);
 	return 0;
@@ -83,8 +82,8 @@ static int listen_at(const char *path, gid_t group, struct zl_error *err)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the socket path %s is longer than %zu bytes", path,
-			sizeof(address.sun_path) - 1);
+		        "the socket path %s is longer than %zu bytes", path,
+		        sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (remove_stale(path, err) < 0)
 		return -1;
@@ -141,8 +140,8 @@ static void *listener_run(void *user)
 
 	for (;;) {
 		struct pollfd fds[] = {
-			{.fd = listener->stop_fd, .events = POLLIN},
-			{.fd = listener->listen_fd, .events = POLLIN},
+		        {.fd = listener->stop_fd, .events = POLLIN},
+		        {.fd = listener->listen_fd, .events = POLLIN},
 		};
 
 		if (poll(fds, ZL_ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
@@ -156,11 +155,33 @@ static void *listener_run(void *user)
 	}
 }
 
-struct zl_listener *zl_listener_start(const char *path, gid_t group, zl_listener_accepted *accepted,
-	void *user, struct zl_error *err)
+static int start(struct zl_listener *listener, const char *path, gid_t group, struct zl_error *err)
 {
-	zl_auto(listener) struct zl_listener *listener = calloc(1, sizeof(*listener));
 	int failure;
+
+	listener->path = zl_strdup(path, err);
+	if (listener->path == NULL)
+		return -1;
+	listener->lock_fd = take_lock(path, err);
+	if (listener->lock_fd < 0)
+		return -1;
+	listener->listen_fd = listen_at(path, group, err);
+	if (listener->listen_fd < 0)
+		return -1;
+	listener->stop_fd = eventfd(0, EFD_CLOEXEC);
+	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (listener->stop_fd < 0 || listener->spare_fd < 0)
+		return zl_error_errno(err, errno, "prepare the listener of %s", path);
+	failure = pthread_create(&listener->thread, NULL, listener_run, listener);
+	if (failure != 0)
+		return zl_error_errno(err, failure, "start the listener's thread");
+	return 0;
+}
+
+struct zl_listener *zl_listener_start(const char *path, gid_t group, zl_listener_accepted *accepted,
+        void *user, struct zl_error *err)
+{
+	struct zl_listener *listener = calloc(1, sizeof(*listener));
 
 	if (listener == NULL) {
 		(void)zl_error_nomem(err);
@@ -169,27 +190,11 @@ struct zl_listener *zl_listener_start(const char *path, gid_t group, zl_listener
 	listener->lock_fd = listener->listen_fd = listener->stop_fd = listener->spare_fd = -1;
 	listener->accepted = accepted;
 	listener->user = user;
-	listener->path = zl_strdup(path, err);
-	if (listener->path == NULL)
-		return NULL;
-	listener->lock_fd = take_lock(path, err);
-	if (listener->lock_fd < 0)
-		return NULL;
-	listener->listen_fd = listen_at(path, group, err);
-	if (listener->listen_fd < 0)
-		return NULL;
-	listener->stop_fd = eventfd(0, EFD_CLOEXEC);
-	listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (listener->stop_fd < 0 || listener->spare_fd < 0) {
-		(void)zl_error_errno(err, errno, "prepare the listener of %s", path);
+	if (start(listener, path, group, err) < 0) {
+		listener_free(listener);
 		return NULL;
 	}
-	failure = pthread_create(&listener->thread, NULL, listener_run, listener);
-	if (failure != 0) {
-		(void)zl_error_errno(err, failure, "start the listener's thread");
-		return NULL;
-	}
-	return zl_take(listener);
+	return listener;
 }
 
 void zl_listener_stop(struct zl_listener *listener)

@@ -20,7 +20,7 @@ typedef void zl_listener_accepted(void *user, int fd);
 // Mode 0660, owned by the caller and `group` ((gid_t)-1: leave). ALREADY_EXISTS: another process
 // holds "<path>.lock"; FAILED_PRECONDITION: something that is no socket is at `path`.
 struct zl_listener *zl_listener_start(const char *path, gid_t group, zl_listener_accepted *accepted,
-	void *user, struct zl_error *err);
+        void *user, struct zl_error *err);
 
 // Stops accepting, removes the socket, frees. NULL is allowed.
 void zl_listener_stop(struct zl_listener *listener);

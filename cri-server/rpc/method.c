@@ -6,7 +6,7 @@
 #include "base/strv.h"
 
 static const struct zl_rpc_method *find_entry(
-	const struct zl_rpc_service *service, const char *name)
+        const struct zl_rpc_service *service, const char *name)
 {
 	for (size_t i = 0; i < service->method_count; i++) {
 		if (strcmp(service->methods[i].name, name) == 0)
@@ -23,15 +23,15 @@ static int check_names(const struct zl_rpc_service *service, struct zl_error *er
 		const char *name = service->methods[i].name;
 
 		if (protobuf_c_service_descriptor_get_method_by_name(service->descriptor, name) ==
-			NULL)
+		        NULL)
 			return zl_error_set(err, ZL_INVALID_ARGUMENT, "%s has no method %s",
-				service->descriptor->name, name);
+			        service->descriptor->name, name);
 	}
 	return 0;
 }
 
 static int add_service(
-	struct zl_method_table *table, const struct zl_rpc_service *service, struct zl_error *err)
+        struct zl_method_table *table, const struct zl_rpc_service *service, struct zl_error *err)
 {
 	const ProtobufCServiceDescriptor *descriptor = service->descriptor;
 
@@ -69,7 +69,7 @@ static int compare(const void *a, const void *b)
 }
 
 int zl_method_table_init(struct zl_method_table *table, const struct zl_rpc_service *services,
-	size_t count, struct zl_error *err)
+        size_t count, struct zl_error *err)
 {
 	size_t total = 0;
 
@@ -98,7 +98,7 @@ void zl_method_table_release(struct zl_method_table *table)
 }
 
 const struct zl_method *zl_method_find(
-	const struct zl_method_table *table, const void *path, size_t length)
+        const struct zl_method_table *table, const void *path, size_t length)
 {
 	size_t low = 0;
 	size_t high = table->count;

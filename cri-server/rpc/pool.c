@@ -119,7 +119,7 @@ static int add_thread(struct zl_pool *pool, struct zl_error *err)
 }
 
 struct zl_pool *zl_pool_start(
-	unsigned threads, unsigned reserve, size_t queue, struct zl_error *err)
+        unsigned threads, unsigned reserve, size_t queue, struct zl_error *err)
 {
 	struct zl_pool *pool = calloc(1, sizeof(*pool));
 
@@ -135,7 +135,7 @@ struct zl_pool *zl_pool_start(
 	pool->max_threads = threads > 2 ? threads : 2;
 	// A small pool keeps half for the short ones.
 	pool->max_slow = pool->max_threads > reserve * 2 ? pool->max_threads - reserve
-							 : pool->max_threads / 2;
+	                                                 : pool->max_threads / 2;
 	pool->max_queue = queue;
 	return pool;
 }
@@ -149,12 +149,12 @@ int zl_pool_submit(struct zl_pool *pool, struct zl_task *task, struct zl_error *
 	(void)pthread_mutex_lock(&pool->mutex);
 	if (queue->length >= pool->max_queue) {
 		result = zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
-			"%zu calls are waiting already; try again later", queue->length);
+		        "%zu calls are waiting already; try again later", queue->length);
 		goto out;
 	}
 	runnable = pool->short_tasks.length + pool->slow_tasks.length + 1;
 	if (runnable > pool->idle && pool->threads < pool->max_threads &&
-		add_thread(pool, err) < 0 && pool->threads == 0) {
+	        add_thread(pool, err) < 0 && pool->threads == 0) {
 		result = -1;
 		goto out;
 	}

@@ -19,6 +19,7 @@
 struct zl_task {
 	struct zl_task *next;
 	void (*run)(struct zl_task *task);
+	void *user; // for run
 	bool slow;
 };
 
@@ -26,7 +27,7 @@ struct zl_pool;
 
 // At most `threads`, of which slow tasks never take `reserve`; at most `queue` tasks wait.
 struct zl_pool *zl_pool_start(
-	unsigned threads, unsigned reserve, size_t queue, struct zl_error *err);
+        unsigned threads, unsigned reserve, size_t queue, struct zl_error *err);
 
 // Runs the task once, soon. RESOURCE_EXHAUSTED when too many wait; the task is then the caller's.
 int zl_pool_submit(struct zl_pool *pool, struct zl_task *task, struct zl_error *err);

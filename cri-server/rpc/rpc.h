@@ -59,16 +59,18 @@ struct zl_call {
 #define zl_call_printf(call, ...)    zl_arena_printf(&(call)->arena, __VA_ARGS__)
 // An initialised CRI message: ZL_CALL_NEW(call, ContainerStatus, container_status).
 #define ZL_CALL_NEW(call, Type, name) ZL_MESSAGE_NEW(&(call)->arena, Type, name)
+// NOLINTBEGIN(bugprone-macro-parentheses): types cannot be in parentheses
 // Room for a repeated field of messages: Runtime__V1__##Type *[n], each to be filled by the caller.
 #define ZL_CALL_NEW_LIST(call, Type, n)                                                            \
 	((Runtime__V1__##Type **)zl_call_array((call), (n), sizeof(Runtime__V1__##Type *)))
+// NOLINTEND(bugprone-macro-parentheses)
 
 // Sends one message of a server-side stream and waits until the transport took it: that is the back
 // pressure. CANCELLED or DEADLINE_EXCEEDED when the client is gone, the handler then returns. The
 // message is scrubbed in place. Memory of many messages: use an arena of the handler's own for each
 // rather than the call's.
 static inline int zl_call_send(
-	struct zl_call *call, ProtobufCMessage *message, struct zl_error *err)
+        struct zl_call *call, ProtobufCMessage *message, struct zl_error *err)
 {
 	return call->send(call, message, err);
 }
@@ -78,7 +80,7 @@ static inline int zl_call_send(
 // `response` is initialised, of the method's type; NULL for streams. 0, or -1 with the error that
 // becomes the status.
 typedef int zl_rpc_handler(void *service, struct zl_call *call, const ProtobufCMessage *request,
-	ProtobufCMessage *response, struct zl_error *err);
+        ProtobufCMessage *response, struct zl_error *err);
 
 // Defines a handler `name` with typed arguments:
 //
@@ -90,30 +92,32 @@ typedef int zl_rpc_handler(void *service, struct zl_call *call, const ProtobufCM
 //
 // In its body: service, call, request, response, err. Declare it elsewhere as
 // `zl_rpc_handler zl_handle_version;`. For streams Response is the type sent, response is NULL.
+// NOLINTBEGIN(bugprone-macro-parentheses): types cannot be in parentheses
 #define ZL_RPC_HANDLER(name, Service, Request, Response)                                           \
 	static int name##_typed(Service *service, struct zl_call *call,                            \
-		const Runtime__V1__##Request *request, Runtime__V1__##Response *response,          \
-		struct zl_error *err);                                                             \
+	        const Runtime__V1__##Request *request, Runtime__V1__##Response *response,          \
+	        struct zl_error *err);                                                             \
 	zl_rpc_handler name;                                                                       \
 	int name(void *service, struct zl_call *call, const ProtobufCMessage *request,             \
-		ProtobufCMessage *response, struct zl_error *err)                                  \
+	        ProtobufCMessage *response, struct zl_error *err)                                  \
 	{                                                                                          \
 		return name##_typed((Service *)service, call,                                      \
-			(const Runtime__V1__##Request *)request,                                   \
-			(Runtime__V1__##Response *)response, err);                                 \
+		        (const Runtime__V1__##Request *)request,                                   \
+		        (Runtime__V1__##Response *)response, err);                                 \
 	}                                                                                          \
 	static int name##_typed(Service *service __attribute__((unused)),                          \
-		struct zl_call *call __attribute__((unused)),                                      \
-		const Runtime__V1__##Request *request __attribute__((unused)),                     \
-		Runtime__V1__##Response *response __attribute__((unused)),                         \
-		struct zl_error *err __attribute__((unused)))
+	        struct zl_call *call __attribute__((unused)),                                      \
+	        const Runtime__V1__##Request *request __attribute__((unused)),                     \
+	        Runtime__V1__##Response *response __attribute__((unused)),                         \
+	        struct zl_error *err __attribute__((unused)))
+// NOLINTEND(bugprone-macro-parentheses)
 
 struct zl_rpc_method {
-	const char *name;	 // as in the .proto: "RunPodSandbox"
+	const char *name;        // as in the .proto: "RunPodSandbox"
 	zl_rpc_handler *handler; // NULL: UNIMPLEMENTED
 	const char *why; // with handler NULL: ends the message, "streaming exec is not there yet"
-	bool stream;	 // the reply is a stream of messages
-	bool slow;	 // may block for long
+	bool stream;     // the reply is a stream of messages
+	bool slow;       // may block for long
 };
 
 struct zl_rpc_service {
@@ -126,14 +130,14 @@ struct zl_rpc_service {
 // ---- the server
 
 enum {
-	ZL_RPC_RESERVE = 16,	   // workers that slow methods never take
+	ZL_RPC_RESERVE = 16,       // workers that slow methods never take
 	ZL_RPC_QUEUE_LIMIT = 1024, // calls waiting for a worker
 	ZL_RPC_WORKERS_DEFAULT = 256,
 };
 
 struct zl_rpc_options {
 	const char *socket_path; // its directory must exist; "<path>.lock" is made beside it
-	gid_t socket_group;	 // (gid_t)-1: leave
+	gid_t socket_group;      // (gid_t)-1: leave
 	const struct zl_rpc_service *services;
 	size_t service_count;
 	unsigned workers;    // most threads that run handlers; 0: the default; at least 2
@@ -146,7 +150,7 @@ struct zl_rpc_server;
 // ALREADY_EXISTS: another zoneletd holds the lock file. INVALID_ARGUMENT: a table names a method
 // that its service does not have.
 struct zl_rpc_server *zl_rpc_server_start(
-	const struct zl_rpc_options *options, struct zl_error *err);
+        const struct zl_rpc_options *options, struct zl_error *err);
 
 // Stops accepting, fires the cancel tokens of streams and slow calls at once and those of the
 // others after grace_ms, waits for all handlers, removes the socket. Runs no handler after its

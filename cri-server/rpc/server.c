@@ -27,15 +27,15 @@ static grpc_arg integer_arg(const char *key, int value)
 static grpc_server *make_core_server(void)
 {
 	grpc_arg list[] = {
-		integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, ZL_MESSAGE_WIRE_LIMIT),
-		integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, ZL_MESSAGE_WIRE_LIMIT),
-		// 1: identity alone. A compressed message is inflated before its size is looked at.
-		integer_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
-		integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION),
-		integer_arg(
-			GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
-		integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-		integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
+	        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, ZL_MESSAGE_WIRE_LIMIT),
+	        integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, ZL_MESSAGE_WIRE_LIMIT),
+	        // 1: identity alone. A compressed message is inflated before its size is looked at.
+	        integer_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
+	        integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION),
+	        integer_arg(
+	                GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
+	        integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+	        integer_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
 	};
 	grpc_channel_args args = {.num_args = ZL_ARRAY_SIZE(list), .args = list};
 
@@ -48,7 +48,7 @@ static void *queue_run(void *user)
 
 	for (;;) {
 		grpc_event event = grpc_completion_queue_next(
-			server->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		        server->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 		struct rpc_tag *tag = event.tag;
 
 		if (event.type == GRPC_QUEUE_SHUTDOWN)
@@ -108,7 +108,7 @@ static int start(struct zl_rpc_server *server, struct zl_error *err)
 	int failure;
 
 	if (zl_method_table_init(&server->methods, options->services, options->service_count, err) <
-		0)
+	        0)
 		return -1;
 	server->pool = zl_pool_start(workers, ZL_RPC_RESERVE, ZL_RPC_QUEUE_LIMIT, err);
 	if (server->pool == NULL)
@@ -120,12 +120,12 @@ static int start(struct zl_rpc_server *server, struct zl_error *err)
 	server->queue_running = true;
 	// Last: from here on there are clients.
 	server->listener = zl_listener_start(
-		options->socket_path, options->socket_group, on_accepted, server, err);
+	        options->socket_path, options->socket_group, on_accepted, server, err);
 	return server->listener != NULL ? 0 : -1;
 }
 
 struct zl_rpc_server *zl_rpc_server_start(
-	const struct zl_rpc_options *options, struct zl_error *err)
+        const struct zl_rpc_options *options, struct zl_error *err)
 {
 	struct zl_rpc_server *server = server_new(options);
 
@@ -159,15 +159,15 @@ static bool wait_calls(struct zl_rpc_server *server, int timeout_ms)
 {
 	int64_t end = zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
 	struct timespec until = {
-		.tv_sec = end / ZL_NS_PER_SECOND, .tv_nsec = end % ZL_NS_PER_SECOND};
+	        .tv_sec = end / ZL_NS_PER_SECOND, .tv_nsec = end % ZL_NS_PER_SECOND};
 	int result = 0;
 	bool done;
 
 	(void)pthread_mutex_lock(&server->mutex);
 	while (server->call_count > 0 && result == 0)
 		result = timeout_ms < 0
-				 ? pthread_cond_wait(&server->changed, &server->mutex)
-				 : pthread_cond_timedwait(&server->changed, &server->mutex, &until);
+		                 ? pthread_cond_wait(&server->changed, &server->mutex)
+		                 : pthread_cond_timedwait(&server->changed, &server->mutex, &until);
 	done = server->call_count == 0;
 	(void)pthread_mutex_unlock(&server->mutex);
 	return done;

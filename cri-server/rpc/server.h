@@ -40,8 +40,8 @@ struct rpc_call {
 	const struct zl_method *method;
 	grpc_byte_buffer *request;
 	grpc_byte_buffer *reply; // in flight
-	int cancelled;		 // written by the core before `closed`
-	bool replying;		 // initial metadata was sent
+	int cancelled;           // written by the core before `closed`
+	bool replying;           // initial metadata was sent
 	struct rpc_tag arrived;
 	struct rpc_tag closed;
 	struct rpc_tag received;
@@ -70,8 +70,8 @@ struct zl_rpc_server {
 	pthread_t queue_thread;
 	bool queue_running;
 	struct rpc_tag shut_down; // its call is NULL
-	pthread_mutex_t mutex;	  // guards the list and what follows; a leaf
-	pthread_cond_t changed;	  // a call ended, or the core is shut down
+	pthread_mutex_t mutex;    // guards the list and what follows; a leaf
+	pthread_cond_t changed;   // a call ended, or the core is shut down
 	struct rpc_call *calls;
 	size_t call_count;
 	bool stopping;

@@ -16,10 +16,10 @@ enum zl_code zl_status_to_code(grpc_status_code status);
 
 // Packs a scrubbed message. NULL past `limit` bytes (RESOURCE_EXHAUSTED).
 grpc_byte_buffer *zl_payload_pack(
-	const ProtobufCMessage *message, size_t limit, struct zl_error *err);
+        const ProtobufCMessage *message, size_t limit, struct zl_error *err);
 // Decodes into the arena with ZL_MESSAGE_MEMORY_LIMIT; the payload stays the caller's.
 void *zl_payload_unpack(grpc_byte_buffer *payload, const ProtobufCMessageDescriptor *descriptor,
-	struct zl_arena *arena, struct zl_error *err);
+        struct zl_arena *arena, struct zl_error *err);
 
 // grpc_init, with the core's own messages sent to our log instead of stderr. Each to be undone by
 // grpc_shutdown_blocking.

@@ -7,7 +7,7 @@
 	"phase, started_at, finished_at, pid, exit_code, reason, message, image_id, image_ref, "   \
 	"image_device, log_path, config, extra"
 #define LOG_COLUMNS "log_stdout, log_stderr, log_size, log_stdout_partial, log_stderr_partial"
-#define SELECT	    "SELECT " FIXED_COLUMNS ", " CHANGED_COLUMNS ", " LOG_COLUMNS " FROM container "
+#define SELECT      "SELECT " FIXED_COLUMNS ", " CHANGED_COLUMNS ", " LOG_COLUMNS " FROM container "
 
 static void bind_fixed(struct binder *binder, const struct zl_container_record *record)
 {
@@ -88,14 +88,14 @@ void zl_container_records_free(struct zl_container_record *records, size_t count
 
 // 1 and its id if a container has this name, 0, or -1.
 static int find(struct zl_state *state, const char *sandbox_id, const char *name, uint32_t attempt,
-	char ret_id[static 65], struct zl_error *err)
+        char ret_id[static 65], struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "SELECT id FROM container WHERE sandbox_id = ? AND name = ? AND attempt = ?",
-		    err) < 0)
+	            "SELECT id FROM container WHERE sandbox_id = ? AND name = ? AND attempt = ?",
+	            err) < 0)
 		return -1;
 	bind_text(&binder, sandbox_id);
 	bind_text(&binder, name);
@@ -118,15 +118,15 @@ static int check_sandbox(struct zl_state *state, const char *id, struct zl_error
 }
 
 static int insert(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "INSERT INTO container (" FIXED_COLUMNS ", " CHANGED_COLUMNS ", " LOG_COLUMNS
-		    ") VALUES (?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?)",
-		    err) < 0)
+	            "INSERT INTO container (" FIXED_COLUMNS ", " CHANGED_COLUMNS ", " LOG_COLUMNS
+	            ") VALUES (?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?)",
+	            err) < 0)
 		return -1;
 	bind_fixed(&binder, record);
 	bind_changed(&binder, record);
@@ -137,38 +137,38 @@ static int insert(
 }
 
 int zl_state_container_add(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
 {
 	zl_auto(db_transaction) struct zl_db_transaction transaction = ZL_DB_TRANSACTION_INIT;
 	char holder[65];
 	int found;
 
 	if (zl_db_begin(&transaction, state->db, err) < 0 ||
-		check_sandbox(state, record->sandbox_id, err) < 0)
+	        check_sandbox(state, record->sandbox_id, err) < 0)
 		return -1;
 	found = find(state, record->sandbox_id, record->name, record->attempt, holder, err);
 	if (found < 0)
 		return -1;
 	if (found > 0)
 		return zl_error_set(err, ZL_ALREADY_EXISTS,
-			"sandbox %s has the container %s (attempt %u) already: %s; remove it or "
-			"count the attempt up",
-			record->sandbox_id, record->name, record->attempt, holder);
+		        "sandbox %s has the container %s (attempt %u) already: %s; remove it or "
+		        "count the attempt up",
+		        record->sandbox_id, record->name, record->attempt, holder);
 	if (insert(state, record, err) < 0)
 		return -1;
 	return zl_db_commit(&transaction, err);
 }
 
 int zl_state_container_save(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "UPDATE container SET (" CHANGED_COLUMNS ") = (?,?,?,?,?,?,?,?,?,?,?,?,?) "
-		    "WHERE id = ?",
-		    err) < 0)
+	            "UPDATE container SET (" CHANGED_COLUMNS ") = (?,?,?,?,?,?,?,?,?,?,?,?,?) "
+	            "WHERE id = ?",
+	            err) < 0)
 		return -1;
 	bind_changed(&binder, record);
 	bind_text(&binder, record->id);
@@ -176,13 +176,13 @@ int zl_state_container_save(
 }
 
 int zl_state_container_log(struct zl_state *state, const char *id, const struct zl_log_commit *log,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "UPDATE container SET (" LOG_COLUMNS ") = (?,?,?,?,?) WHERE id = ?", err) < 0)
+	            "UPDATE container SET (" LOG_COLUMNS ") = (?,?,?,?,?) WHERE id = ?", err) < 0)
 		return -1;
 	bind_log(&binder, log);
 	bind_text(&binder, id);
@@ -190,7 +190,7 @@ int zl_state_container_log(struct zl_state *state, const char *id, const struct 
 }
 
 int zl_state_container_get(struct zl_state *state, const char *id, struct zl_container_record *ret,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	int found;
@@ -209,21 +209,21 @@ int zl_state_container_get(struct zl_state *state, const char *id, struct zl_con
 }
 
 int zl_state_container_find(struct zl_state *state, const char *sandbox_id, const char *name,
-	uint32_t attempt, char ret_id[static 65], struct zl_error *err)
+        uint32_t attempt, char ret_id[static 65], struct zl_error *err)
 {
 	int found = find(state, sandbox_id, name, attempt, ret_id, err);
 
 	if (found == 0)
 		return zl_error_set(err, ZL_NOT_FOUND,
-			"sandbox %s has no container %s (attempt %u)", sandbox_id, name, attempt);
+		        "sandbox %s has no container %s (attempt %u)", sandbox_id, name, attempt);
 	return found < 0 ? -1 : 0;
 }
 
 static struct zl_container_record *grow(
-	struct zl_container_record **records, size_t count, struct zl_error *err)
+        struct zl_container_record **records, size_t count, struct zl_error *err)
 {
 	struct zl_container_record *more =
-		reallocarray(*records, count + 1, sizeof(struct zl_container_record));
+	        reallocarray(*records, count + 1, sizeof(struct zl_container_record));
 
 	if (more == NULL) {
 		(void)zl_error_nomem(err);
@@ -235,7 +235,7 @@ static struct zl_container_record *grow(
 }
 
 int zl_state_container_list(struct zl_state *state, const char *sandbox_id,
-	struct zl_container_record **ret, size_t *ret_count, struct zl_error *err)
+        struct zl_container_record **ret, size_t *ret_count, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct zl_container_record *records = NULL;
@@ -243,7 +243,7 @@ int zl_state_container_list(struct zl_state *state, const char *sandbox_id,
 	int found;
 
 	if (zl_db_prepare(&query, state->db,
-		    SELECT "WHERE ?1 IS NULL OR sandbox_id = ?1 ORDER BY seq", err) < 0)
+	            SELECT "WHERE ?1 IS NULL OR sandbox_id = ?1 ORDER BY seq", err) < 0)
 		return -1;
 	zl_db_bind_text(&query, 1, sandbox_id);
 	while ((found = zl_db_step(&query, err)) > 0) {

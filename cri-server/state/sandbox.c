@@ -118,15 +118,15 @@ void zl_sandbox_records_free(struct zl_sandbox_record *records, size_t count)
 
 // 1 and its id if a sandbox has this name, 0, or -1.
 static int find(struct zl_state *state, const char *namespace_, const char *name, const char *uid,
-	uint32_t attempt, char ret_id[static 65], struct zl_error *err)
+        uint32_t attempt, char ret_id[static 65], struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "SELECT id FROM sandbox "
-		    "WHERE namespace = ? AND name = ? AND uid = ? AND attempt = ?",
-		    err) < 0)
+	            "SELECT id FROM sandbox "
+	            "WHERE namespace = ? AND name = ? AND uid = ? AND attempt = ?",
+	            err) < 0)
 		return -1;
 	bind_text(&binder, namespace_);
 	bind_text(&binder, name);
@@ -136,15 +136,15 @@ static int find(struct zl_state *state, const char *namespace_, const char *name
 }
 
 static int insert(
-	struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "INSERT INTO sandbox (" FIXED_COLUMNS ", " CHANGED_COLUMNS ") VALUES "
-		    "(?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-		    err) < 0)
+	            "INSERT INTO sandbox (" FIXED_COLUMNS ", " CHANGED_COLUMNS ") VALUES "
+	            "(?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	            err) < 0)
 		return -1;
 	bind_fixed(&binder, record);
 	bind_changed(&binder, record);
@@ -154,7 +154,7 @@ static int insert(
 }
 
 int zl_state_sandbox_add(
-	struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
 {
 	zl_auto(db_transaction) struct zl_db_transaction transaction = ZL_DB_TRANSACTION_INIT;
 	char holder[65];
@@ -163,29 +163,29 @@ int zl_state_sandbox_add(
 	if (zl_db_begin(&transaction, state->db, err) < 0)
 		return -1;
 	found = find(
-		state, record->namespace_, record->name, record->uid, record->attempt, holder, err);
+	        state, record->namespace_, record->name, record->uid, record->attempt, holder, err);
 	if (found < 0)
 		return -1;
 	if (found > 0)
 		return zl_error_set(err, ZL_ALREADY_EXISTS,
-			"pod %s/%s (uid %s, attempt %u) has the sandbox %s already; remove it or "
-			"count the attempt up",
-			record->namespace_, record->name, record->uid, record->attempt, holder);
+		        "pod %s/%s (uid %s, attempt %u) has the sandbox %s already; remove it or "
+		        "count the attempt up",
+		        record->namespace_, record->name, record->uid, record->attempt, holder);
 	if (insert(state, record, err) < 0)
 		return -1;
 	return zl_db_commit(&transaction, err);
 }
 
 int zl_state_sandbox_save(
-	struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
+        struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db,
-		    "UPDATE sandbox SET (" CHANGED_COLUMNS ") = "
-		    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ?",
-		    err) < 0)
+	            "UPDATE sandbox SET (" CHANGED_COLUMNS ") = "
+	            "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) WHERE id = ?",
+	            err) < 0)
 		return -1;
 	bind_changed(&binder, record);
 	bind_text(&binder, record->id);
@@ -193,13 +193,13 @@ int zl_state_sandbox_save(
 }
 
 int zl_state_sandbox_phase(struct zl_state *state, const char *id, enum zl_sandbox_phase phase,
-	enum zl_sandbox_step step, struct zl_error *err)
+        enum zl_sandbox_step step, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct binder binder = {.query = &query};
 
 	if (zl_db_prepare(&query, state->db, "UPDATE sandbox SET phase = ?, step = ? WHERE id = ?",
-		    err) < 0)
+	            err) < 0)
 		return -1;
 	bind_int(&binder, phase);
 	bind_int(&binder, step);
@@ -208,7 +208,7 @@ int zl_state_sandbox_phase(struct zl_state *state, const char *id, enum zl_sandb
 }
 
 int zl_state_sandbox_get(
-	struct zl_state *state, const char *id, struct zl_sandbox_record *ret, struct zl_error *err)
+        struct zl_state *state, const char *id, struct zl_sandbox_record *ret, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	int found;
@@ -227,23 +227,23 @@ int zl_state_sandbox_get(
 }
 
 int zl_state_sandbox_find(struct zl_state *state, const char *namespace_, const char *name,
-	const char *uid, uint32_t attempt, char ret_id[static 65], struct zl_error *err)
+        const char *uid, uint32_t attempt, char ret_id[static 65], struct zl_error *err)
 {
 	int found = find(state, namespace_, name, uid, attempt, ret_id, err);
 
 	if (found == 0)
 		return zl_error_set(err, ZL_NOT_FOUND,
-			"pod %s/%s (uid %s, attempt %u) has no sandbox", namespace_, name, uid,
-			attempt);
+		        "pod %s/%s (uid %s, attempt %u) has no sandbox", namespace_, name, uid,
+		        attempt);
 	return found < 0 ? -1 : 0;
 }
 
 // Makes room for one more of the records and returns it.
 static struct zl_sandbox_record *grow(
-	struct zl_sandbox_record **records, size_t count, struct zl_error *err)
+        struct zl_sandbox_record **records, size_t count, struct zl_error *err)
 {
 	struct zl_sandbox_record *more =
-		reallocarray(*records, count + 1, sizeof(struct zl_sandbox_record));
+	        reallocarray(*records, count + 1, sizeof(struct zl_sandbox_record));
 
 	if (more == NULL) {
 		(void)zl_error_nomem(err);
@@ -255,7 +255,7 @@ static struct zl_sandbox_record *grow(
 }
 
 int zl_state_sandbox_list(struct zl_state *state, struct zl_sandbox_record **ret, size_t *ret_count,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	struct zl_sandbox_record *records = NULL;
@@ -290,13 +290,13 @@ static int check_no_containers(struct zl_state *state, const char *id, struct zl
 	int found;
 
 	if (zl_db_prepare(&query, state->db,
-		    "SELECT id FROM container WHERE sandbox_id = ? LIMIT 1", err) < 0)
+	            "SELECT id FROM container WHERE sandbox_id = ? LIMIT 1", err) < 0)
 		return -1;
 	zl_db_bind_text(&query, 1, id);
 	found = zl_state_find_id(&query, container, err);
 	if (found > 0)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"sandbox %s still has the container %s; remove that first", id, container);
+		        "sandbox %s still has the container %s; remove that first", id, container);
 	return found;
 }
 
@@ -306,7 +306,7 @@ int zl_state_sandbox_remove(struct zl_state *state, const char *id, struct zl_er
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 
 	if (zl_db_begin(&transaction, state->db, err) < 0 ||
-		check_no_containers(state, id, err) < 0)
+	        check_no_containers(state, id, err) < 0)
 		return -1;
 	if (zl_db_prepare(&query, state->db, "DELETE FROM sandbox WHERE id = ?", err) < 0)
 		return -1;

@@ -70,9 +70,9 @@ struct zl_sandbox_record {
 	const void *config; // packed runtime.v1.PodSandboxConfig
 	size_t config_length;
 	// the sandbox's place
-	int64_t domid;		 // -1: none
+	int64_t domid;           // -1: none
 	const char *domain_uuid; // "" if none; what tells a domain from another with its domid
-	int64_t pid;		 // supervisor process under `host`; 0: none
+	int64_t pid;             // supervisor process under `host`; 0: none
 	int64_t pid_started; // its start time (field 22 of /proc/PID/stat), against reuse of pids
 	const char *netns;   // path; "" for the node's own network
 	const char *network; // JSON of the CNI result as the caller wants it; "" if none
@@ -88,22 +88,22 @@ ZL_AUTO_DEFINE_VALUE(sandbox_record, struct zl_sandbox_record, zl_sandbox_record
 
 // Reserves the name and stores. ALREADY_EXISTS names the sandbox that holds it.
 int zl_state_sandbox_add(
-	struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err);
+        struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err);
 // Stores everything but id, name, namespace, uid, attempt, handler and created_at. NOT_FOUND.
 int zl_state_sandbox_save(
-	struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err);
+        struct zl_state *state, const struct zl_sandbox_record *record, struct zl_error *err);
 // Only phase and step. NOT_FOUND.
 int zl_state_sandbox_phase(struct zl_state *state, const char *id, enum zl_sandbox_phase phase,
-	enum zl_sandbox_step step, struct zl_error *err);
+        enum zl_sandbox_step step, struct zl_error *err);
 // NOT_FOUND. *ret is overwritten, release it.
 int zl_state_sandbox_get(struct zl_state *state, const char *id, struct zl_sandbox_record *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 // Its id by its name. NOT_FOUND.
 int zl_state_sandbox_find(struct zl_state *state, const char *namespace_, const char *name,
-	const char *uid, uint32_t attempt, char ret_id[static 65], struct zl_error *err);
+        const char *uid, uint32_t attempt, char ret_id[static 65], struct zl_error *err);
 // All, oldest first; free with zl_sandbox_records_free.
 int zl_state_sandbox_list(struct zl_state *state, struct zl_sandbox_record **ret, size_t *ret_count,
-	struct zl_error *err);
+        struct zl_error *err);
 void zl_sandbox_records_free(struct zl_sandbox_record *records, size_t count);
 // Removes it; absent is success. FAILED_PRECONDITION while it has containers.
 int zl_state_sandbox_remove(struct zl_state *state, const char *id, struct zl_error *err);
@@ -127,7 +127,7 @@ struct zl_log_commit {
 	uint64_t stderr_offset;
 	uint64_t log_size;
 	uint32_t stdout_partial; // 1: the last line of the stream in the file is a partial one (tag
-				 // P)
+	                         // P)
 	uint32_t stderr_partial;
 };
 
@@ -139,16 +139,16 @@ struct zl_container_record {
 	uint32_t attempt;
 	enum zl_container_phase phase;
 	int64_t created_at_ns;
-	int64_t started_at_ns;	// 0: never
+	int64_t started_at_ns;  // 0: never
 	int64_t finished_at_ns; // 0: not yet
-	int64_t pid;		// in the zone; 0: none
+	int64_t pid;            // in the zone; 0: none
 	int32_t exit_code;
 	const char *reason; // CRI's: "Completed", "Error", "OOMKilled"
 	const char *message;
-	const char *image_id;	  // "sha256:…"
-	const char *image_ref;	  // as CRI's image_ref: a digest reference
+	const char *image_id;     // "sha256:…"
+	const char *image_ref;    // as CRI's image_ref: a digest reference
 	const char *image_device; // in the zone ("/dev/xvdc"); "" under `host`
-	const char *log_path;	  // absolute; "" if none
+	const char *log_path;     // absolute; "" if none
 	struct zl_log_commit log;
 	const void *config; // packed runtime.v1.ContainerConfig
 	size_t config_length;
@@ -160,28 +160,28 @@ ZL_AUTO_DEFINE_VALUE(container_record, struct zl_container_record, zl_container_
 // Reserves the name and stores. ALREADY_EXISTS names the container that holds it; NOT_FOUND: no
 // such sandbox.
 int zl_state_container_add(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
 // Stores everything but id, sandbox_id, name, attempt, created_at and the log commit. NOT_FOUND.
 int zl_state_container_save(
-	struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
+        struct zl_state *state, const struct zl_container_record *record, struct zl_error *err);
 // Only the log commit: the frequent one. NOT_FOUND.
 int zl_state_container_log(struct zl_state *state, const char *id, const struct zl_log_commit *log,
-	struct zl_error *err);
+        struct zl_error *err);
 // NOT_FOUND. *ret is overwritten, release it.
 int zl_state_container_get(struct zl_state *state, const char *id, struct zl_container_record *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 // Its id by its name. NOT_FOUND.
 int zl_state_container_find(struct zl_state *state, const char *sandbox_id, const char *name,
-	uint32_t attempt, char ret_id[static 65], struct zl_error *err);
+        uint32_t attempt, char ret_id[static 65], struct zl_error *err);
 // All, or those of one sandbox (NULL: all), oldest first; free with zl_container_records_free.
 int zl_state_container_list(struct zl_state *state, const char *sandbox_id,
-	struct zl_container_record **ret, size_t *ret_count, struct zl_error *err);
+        struct zl_container_record **ret, size_t *ret_count, struct zl_error *err);
 void zl_container_records_free(struct zl_container_record *records, size_t count);
 // Removes it; absent is success.
 int zl_state_container_remove(struct zl_state *state, const char *id, struct zl_error *err);
 
 // Whether any container is of this image.
 int zl_state_image_used(
-	struct zl_state *state, const char *image_id, bool *ret_used, struct zl_error *err);
+        struct zl_state *state, const char *image_id, bool *ret_used, struct zl_error *err);
 
 #endif

@@ -60,7 +60,7 @@ static inline const void *read_blob(struct reader *reader, size_t *ret_length)
 
 // Runs a statement that must change exactly one row; NOT_FOUND "<what> <id> …" if it changed none.
 int zl_state_change_one(
-	struct zl_db_query *query, const char *what, const char *id, struct zl_error *err);
+        struct zl_db_query *query, const char *what, const char *id, struct zl_error *err);
 
 // The text of the first row's first column, copied to `ret`. 1: there is one, 0: none, -1.
 int zl_state_find_id(struct zl_db_query *query, char ret[static 65], struct zl_error *err);
