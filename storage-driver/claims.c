@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 void zl_claim_answer(const struct zl_claimant *claimant, const char *layer, bool have)
 {
@@ -10,9 +11,9 @@ void zl_claim_answer(const struct zl_claimant *claimant, const char *layer, bool
 	int length = snprintf(line, sizeof(line), "{\"layer\":\"%s\",\"answer\":\"%s\"}\n", layer,
 	        have ? "have" : "make");
 
-	// Shorter than PIPE_BUF, so it goes whole or not at all; a pipe holds all of a pull's
-	// answers.
-	(void)!write(claimant->answer_fd, line, (size_t)length);
+	// Its buffer holds all of a pull's answers. A puller that does not read them loses some, and
+	// then waits for itself alone.
+	(void)send(claimant->answer_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static struct zl_claim *find(const struct zl_claims *claims, const char *layer)

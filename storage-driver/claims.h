@@ -16,7 +16,7 @@
 
 // One puller's side.
 struct zl_claimant {
-	int answer_fd; // its stdin, non-blocking
+	int answer_fd; // socket to its stdin
 };
 
 struct zl_claim {

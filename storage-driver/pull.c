@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -174,7 +175,8 @@ static json_t *job_json(const struct pull *pull)
 	return json;
 }
 
-// The pipe is empty and holds 64 KiB; a longer job (a huge secret) is refused, not waited for.
+// The socket is empty and takes this much at once; a longer job (a huge secret) is refused, not
+// waited for.
 static int send_job(struct pull *pull, struct zl_error *err)
 {
 	zl_auto(json) json_t *json = job_json(pull);
@@ -182,8 +184,11 @@ static int send_job(struct pull *pull, struct zl_error *err)
 
 	if (zl_json_print(json, &line, err) < 0 || zl_buffer_append(&line, "\n", 1, err) < 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "the pull secret and the list of registries are longer than 60 KiB");
-	return zl_file_write_all(pull->claimant.answer_fd, line.data, line.length, err);
+			"the pull secret and the list of registries are longer than 60 KiB");
+	if (send(pull->claimant.answer_fd, line.data, line.length, MSG_NOSIGNAL) !=
+		(ssize_t)line.length)
+		return zl_error_errno(err, errno, "send the job to zonelet-pull");
+	return 0;
 }
 
 static int start_puller(struct pull *pull, struct zl_error *err)
@@ -195,8 +200,9 @@ static int start_puller(struct pull *pull, struct zl_error *err)
 	int in[2];
 	int out[2];
 
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return zl_error_errno(err, errno, "make a pipe");
+	// A socket, not a pipe: writing to a puller that has died must not raise SIGPIPE.
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) < 0)
+		return zl_error_errno(err, errno, "make a socket pair");
 	child_in = in[0];
 	pull->claimant.answer_fd = in[1];
 	if (pipe2(out, O_CLOEXEC) < 0)
