@@ -2,14 +2,16 @@
 //
 // zonelet-supervisor: PID 1 of a zone (no arguments), or the parent of a pod under `host`:
 //
-//   zonelet-supervisor --host --state DIR (--listen PATH | --listen-fd N | --socket FD)
-//                      [--netns PATH] [--host-ipc]
+//   zonelet-supervisor --host (--listen PATH | --listen-fd N | --socket FD)
+//                      [--netns PATH] [--host-ipc] [--state DIR]
 //
-// --state      directory on a tmpfs for bundles and mounts; made, and emptied at the end
+// --state      mount point of the tmpfs for bundles and mounts, which only this process and its
+//              containers see; made if need be. All pods may share it.
 // --listen     unix socket the daemon connects to, again after its restart
 // --listen-fd  the same, listening already; --socket: one connected socket
 // --netns      the pod's network namespace; without it the pod has the node's network and hostname
 // --host-ipc   the pod has the node's IPC namespace
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
@@ -24,6 +26,7 @@
 #include "zone/supervisor/supervisor.h"
 
 #define ZONE_STATE_DIR "/run/zonelet"
+#define HOST_STATE_DIR "/run/zonelet/supervisor"
 
 struct options {
 	bool host;
@@ -132,18 +135,20 @@ static int open_channel(struct zl_supervisor *s, const struct options *options,
 	return fd >= 0 ? zl_link_listen(&s->link, fd, err) : -1;
 }
 
-static void clean_host(struct zl_supervisor *s)
+// The state lives in a mount of this process's own namespace: it goes with the process, however
+// that ends.
+static int mount_state(const char *path, struct zl_error *err)
 {
-	struct zl_error err = ZL_ERROR_INIT;
-	char shm[PATH_MAX];
+	if (mount("zonelet", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711") < 0)
+		return zl_error_errno(err, errno, "mount the supervisor's state at %s", path);
+	return 0;
+}
 
+static void clean_host(const struct zl_supervisor *s)
+{
 	if (s->pause_pid > 0)
 		(void)kill(s->pause_pid, SIGKILL);
-	(void)snprintf(shm, sizeof(shm), "%s/shm", s->state_dir);
-	(void)umount2(shm, MNT_DETACH);
 	zl_trash_wait();
-	if (zl_tree_remove(s->state_dir, &err) < 0)
-		zl_log_warning("%s", err.message);
 }
 
 static int run_host(const struct options *options)
@@ -155,6 +160,7 @@ static int run_host(const struct options *options)
 	s.node_uts = options->namespaces.netns == NULL;
 	if (zl_dir_make(options->state_dir, 0711, &err) < 0 ||
 		zl_host_enter(&options->namespaces, &err) < 0 ||
+		mount_state(options->state_dir, &err) < 0 ||
 		supervisor_init(&s, true, options->state_dir, &err) < 0 ||
 		open_channel(&s, options, &err) < 0) {
 		zl_log_error("%s", err.message);
@@ -214,7 +220,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 			options->socket = parse_number(optarg);
 			break;
 		case NETNS:
-			options->namespaces.netns = optarg;
+			options->namespaces.netns = optarg[0] != '\0' ? optarg : NULL;
 			break;
 		case HOST_IPC:
 			options->namespaces.host_ipc = true;
@@ -223,21 +229,22 @@ static bool parse_options(int argc, char **argv, struct options *options)
 			return false;
 		}
 	}
-	return optind == argc && options->host && options->state_dir != NULL &&
+	return optind == argc && options->host &&
 	       (options->listen != NULL) + (options->listen_fd >= 0) + (options->socket >= 0) == 1;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {.listen_fd = -1, .socket = -1};
+	struct options options = {
+		.state_dir = HOST_STATE_DIR, .listen_fd = -1, .socket = -1};
 
 	if (argc == 2 && strcmp(argv[1], "--pause") == 0)
 		return zl_host_pause_main();
 	if (getpid() == 1 && argc == 1)
 		return run_zone();
 	if (!parse_options(argc, argv, &options)) {
-		(void)fputs("usage: zonelet-supervisor --host --state DIR (--listen PATH | "
-			    "--listen-fd N | --socket FD) [--netns PATH] [--host-ipc]\n"
+		(void)fputs("usage: zonelet-supervisor --host (--listen PATH | --listen-fd N | "
+			    "--socket FD) [--netns PATH] [--host-ipc] [--state DIR]\n"
 			    "without arguments it is the first process of a zone\n",
 			stderr);
 		return 2;

@@ -20,6 +20,11 @@ static int filesystem_error(int context, int errnum, const char *what, struct zl
 	char words[256];
 	ssize_t length = read(context, words, sizeof(words) - 1);
 
+	if (errnum == ENOTBLK)
+		return zl_error_errno(err, errnum,
+			"mount the image file %s (it must not be on a tmpfs, and the kernel must be "
+			"6.12 or newer)",
+			what);
 	if (length <= 0)
 		return zl_error_errno(err, errnum, "mount the image %s", what);
 	words[length] = '\0';
