@@ -2,12 +2,14 @@
 #include "rpc_fixture.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/file.h"
 
 struct rpc_fixture fixture;
+static pthread_mutex_t peer_mutex = PTHREAD_MUTEX_INITIALIZER; // calls may run at once
 
 static void add_one(int fd)
 {
@@ -26,7 +28,9 @@ void rpc_fixture_await(int fd)
 ZL_RPC_HANDLER(handle_version, struct rpc_fixture, VersionRequest, VersionResponse)
 {
 	atomic_fetch_add(&service->ran, 1);
+	(void)pthread_mutex_lock(&peer_mutex);
 	service->peer = call->peer;
+	(void)pthread_mutex_unlock(&peer_mutex);
 	if (strncmp(request->version, "fail:", 5) == 0)
 		return zl_error_set(err, (enum zl_code)atoi(request->version + 5),
 		        "it failed with \xff in %s", request->version);
