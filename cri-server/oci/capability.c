@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri-server/oci/capability.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
@@ -87,49 +88,52 @@ static uint64_t parse_name(const char *name)
 	return 0;
 }
 
-static int parse_all(const char *const *list, size_t count, uint64_t *ret, struct zl_error *err)
+// A list of names: those that stand for one capability each, and whether ALL is among them.
+struct list {
+	uint64_t single;
+	bool all;
+};
+
+static int parse_list(
+        const char *const *names_given, size_t count, struct list *ret, struct zl_error *err)
 {
-	*ret = 0;
+	*ret = (struct list){0};
 	for (size_t i = 0; i < count; i++) {
-		uint64_t set = parse_name(list[i]);
+		uint64_t set = parse_name(names_given[i]);
 
 		if (set == 0)
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			        "unknown capability \"%s\" in the security context", list[i]);
-		*ret |= set;
+			        "unknown capability \"%s\" in the security context",
+			        names_given[i]);
+		if (set == ALL_CAPABILITIES)
+			ret->all = true;
+		else
+			ret->single |= set;
 	}
 	return 0;
 }
 
-static bool names_all(const char *const *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (parse_name(list[i]) == ALL_CAPABILITIES)
-			return true;
-	}
-	return false;
-}
-
-// Adds of ALL come first and single drops are taken from them; drops of ALL come first and single
-// adds are put to them. That is how Docker and containerd read such pairs.
+// ALL in either list comes before single names, and drops come last: "add ALL, drop X" and "drop
+// ALL, add X" both mean what they say. That is how Docker and containerd read such pairs.
 static int apply(const Runtime__V1__Capability *wanted, uint64_t *set, uint64_t *ambient,
         struct zl_error *err)
 {
-	uint64_t add;
-	uint64_t drop;
+	struct list add;
+	struct list drop;
+	struct list keep;
 
-	if (parse_all(wanted->add_capabilities, wanted->n_add_capabilities, &add, err) < 0 ||
-	        parse_all(wanted->drop_capabilities, wanted->n_drop_capabilities, &drop, err) < 0 ||
-	        parse_all(wanted->add_ambient_capabilities, wanted->n_add_ambient_capabilities,
-	                ambient, err) < 0)
+	if (parse_list(wanted->add_capabilities, wanted->n_add_capabilities, &add, err) < 0 ||
+	        parse_list(wanted->drop_capabilities, wanted->n_drop_capabilities, &drop, err) <
+	                0 ||
+	        parse_list(wanted->add_ambient_capabilities, wanted->n_add_ambient_capabilities,
+	                &keep, err) < 0)
 		return -1;
-	if (names_all(wanted->add_capabilities, wanted->n_add_capabilities))
+	if (add.all)
 		*set = ALL_CAPABILITIES;
-	if (names_all(wanted->drop_capabilities, wanted->n_drop_capabilities)) {
+	if (drop.all)
 		*set = 0;
-		drop = 0;
-	}
-	*set = add == ALL_CAPABILITIES ? *set & ~drop : (*set | add) & ~drop;
+	*set = (*set | add.single) & ~drop.single;
+	*ambient = keep.all ? ALL_CAPABILITIES : keep.single;
 	*set |= *ambient;
 	return 0;
 }

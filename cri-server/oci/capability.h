@@ -10,7 +10,8 @@
 #include "base/error.h"
 
 // The OCI `capabilities` object for a security context (NULL: the defaults). Adds and drops are
-// names with or without CAP_, in any case; ALL means all. Privileged has all.
+// names with or without CAP_, in any case. ALL goes before single names, drops after adds. Ambient
+// ones are in every set. Privileged has all, whatever the lists say.
 json_t *zl_oci_capabilities(
         const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err);
 

@@ -19,6 +19,8 @@ static int parse_real_time(const char *name)
 	offset = name[5] == '\0' ? 0 : strtol(name + 5, &end, 10);
 	if (name[5] != '\0' && (*end != '\0' || (name[5] != '+' && name[5] != '-')))
 		return 0;
+	if (offset < -RTMAX || offset > RTMAX)
+		return 0;
 	offset += strncasecmp(name, "RTMIN", 5) == 0 ? RTMIN : RTMAX;
 	return offset >= RTMIN && offset <= RTMAX ? (int)offset : 0;
 }

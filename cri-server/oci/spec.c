@@ -27,19 +27,42 @@ static const Runtime__V1__LinuxContainerSecurityContext *context_of(
 
 // ---- process
 
+// Text that is not UTF-8 becomes null, for check_strings to find.
+static void append_string(json_t *list, const char *text)
+{
+	json_t *string = json_string(text);
+
+	json_array_append_new(list, string != NULL ? string : json_null());
+}
+
 static json_t *string_list(const char *const *strings, size_t count)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; list != NULL && i < count; i++)
-		json_array_append_new(list, json_string(strings[i]));
+		append_string(list, strings[i]);
 	return list;
 }
 
-static int append_strv(json_t *list, char *const *strings)
+static void append_strv(json_t *list, char *const *strings)
 {
 	for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
-		json_array_append_new(list, json_string(strings[i]));
+		append_string(list, strings[i]);
+}
+
+// INVALID_ARGUMENT if one of the strings was not UTF-8: better than to run without it.
+static int check_strings(const json_t *list, const char *what, struct zl_error *err)
+{
+	size_t index;
+	json_t *each;
+
+	json_array_foreach(list, index, each)
+	{
+		if (json_is_null(each))
+			return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			        "%s %zu is not UTF-8, which the runtime spec cannot hold", what,
+			        index + 1);
+	}
 	return 0;
 }
 
@@ -53,9 +76,14 @@ static json_t *process_args(const struct zl_oci_input *in, struct zl_error *err)
 	if (c->n_command == 0)
 		append_strv(args, in->image->entrypoint);
 	for (size_t i = 0; i < c->n_args; i++)
-		json_array_append_new(args, json_string(c->args[i]));
+		append_string(args, c->args[i]);
 	if (c->n_command == 0 && c->n_args == 0)
 		append_strv(args, in->image->command);
+	if (check_strings(args, "word of the command", err) < 0) {
+		zl_error_wrap(err, "container %s", c->metadata->name);
+		json_decref(args);
+		return NULL;
+	}
 	if (json_array_size(args) > 0)
 		return args;
 	json_decref(args);
@@ -66,21 +94,22 @@ static json_t *process_args(const struct zl_oci_input *in, struct zl_error *err)
 	return NULL;
 }
 
-// Sets NAME=value, replacing an earlier one of that name.
-static void env_set(json_t *env, const char *assignment)
+// Sets NAME=value, replacing an earlier one of that name. -1: not UTF-8.
+static int env_set(json_t *env, const char *assignment)
 {
 	size_t name = strcspn(assignment, "=") + 1;
+	json_t *string = json_string(assignment);
 	size_t index;
 	json_t *each;
 
+	if (string == NULL)
+		return -1;
 	json_array_foreach(env, index, each)
 	{
-		if (strncmp(json_string_value(each), assignment, name) == 0) {
-			json_array_set_new(env, index, json_string(assignment));
-			return;
-		}
+		if (strncmp(json_string_value(each), assignment, name) == 0)
+			return json_array_set_new(env, index, string);
 	}
-	json_array_append_new(env, json_string(assignment));
+	return json_array_append_new(env, string);
 }
 
 static int env_add_cri(json_t *env, const Runtime__V1__ContainerConfig *c, struct zl_error *err)
@@ -97,7 +126,11 @@ static int env_add_cri(json_t *env, const Runtime__V1__ContainerConfig *c, struc
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
 			        "container %s: environment variable \"%s\" is not NAME=value",
 			        c->metadata->name, e->key);
-		env_set(env, text);
+		if (env_set(env, text) < 0)
+			return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			        "container %s: environment variable \"%s\" is not UTF-8, which the "
+			        "runtime spec cannot hold",
+			        c->metadata->name, e->key);
 	}
 	return 0;
 }
@@ -109,13 +142,13 @@ static json_t *process_env(const struct zl_oci_input *in, struct zl_error *err)
 
 	if (hostname == NULL)
 		return NULL;
-	env_set(env, DEFAULT_PATH);
-	env_set(env, hostname);
+	(void)env_set(env, DEFAULT_PATH);
+	(void)env_set(env, hostname);
 	if (in->container->tty)
-		env_set(env, "TERM=xterm");
+		(void)env_set(env, "TERM=xterm");
 	for (size_t i = 0; in->image->env != NULL && in->image->env[i] != NULL; i++) {
 		if (strchr(in->image->env[i], '=') != NULL)
-			env_set(env, in->image->env[i]);
+			(void)env_set(env, in->image->env[i]);
 	}
 	if (env_add_cri(env, in->container, err) < 0)
 		return NULL;
@@ -247,21 +280,42 @@ static json_t *named_namespace(const char *type, const char *path)
 	return json_pack("{s:s, s:s}", "type", type, "path", path);
 }
 
-// The pid namespace: POD shares the pod's, CONTAINER has its own, NODE the machine's.
-static void add_pid_namespace(
-        json_t *list, const Runtime__V1__NamespaceOption *option, struct zl_error *err)
+// POD shares the pod's, CONTAINER has its own, NODE the machine's (no entry).
+static int add_pid_namespace(json_t *list, const struct zl_oci_input *in,
+        const Runtime__V1__NamespaceOption *option, struct zl_error *err)
 {
-	(void)err;
-	if (option == NULL || option->pid == RUNTIME__V1__NAMESPACE_MODE__CONTAINER)
+	switch (option != NULL ? option->pid : RUNTIME__V1__NAMESPACE_MODE__CONTAINER) {
+	case RUNTIME__V1__NAMESPACE_MODE__CONTAINER:
 		json_array_append_new(list, named_namespace("pid", NULL));
-	else if (option->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
+		return 0;
+	case RUNTIME__V1__NAMESPACE_MODE__POD:
 		json_array_append_new(list, named_namespace("pid", ZL_OCI_POD_NAMESPACE));
+		return 0;
+	case RUNTIME__V1__NAMESPACE_MODE__NODE:
+		return 0;
+	default:
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+		        "container %s: zonelet does not join the pid namespace of another "
+		        "container (%s) yet; share the pod's instead (shareProcessNamespace)",
+		        in->container->metadata->name, option->target_id);
+	}
+}
+
+static int check_user_namespace(const struct zl_oci_input *in,
+        const Runtime__V1__NamespaceOption *option, struct zl_error *err)
+{
+	if (option == NULL || option->userns_options == NULL ||
+	        option->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		return 0;
+	return zl_error_set(err, ZL_UNIMPLEMENTED,
+	        "container %s: zonelet does not make user namespaces yet (hostUsers: false)",
+	        in->container->metadata->name);
 }
 
 static json_t *namespaces(const struct zl_oci_input *in, struct zl_error *err)
 {
 	const Runtime__V1__NamespaceOption *option = context_of(in->container)->namespace_options;
-	json_t *list = json_array();
+	zl_auto(json) json_t *list = json_array();
 
 	json_array_append_new(list, named_namespace("mount", NULL));
 	json_array_append_new(list, named_namespace("cgroup", NULL));
@@ -269,8 +323,10 @@ static json_t *namespaces(const struct zl_oci_input *in, struct zl_error *err)
 	json_array_append_new(list, named_namespace("network", ZL_OCI_POD_NAMESPACE));
 	if (option == NULL || option->ipc != RUNTIME__V1__NAMESPACE_MODE__NODE)
 		json_array_append_new(list, named_namespace("ipc", ZL_OCI_POD_NAMESPACE));
-	add_pid_namespace(list, option, err);
-	return list;
+	if (check_user_namespace(in, option, err) < 0 ||
+	        add_pid_namespace(list, in, option, err) < 0)
+		return NULL;
+	return zl_take(list);
 }
 
 static void set_positive(json_t *object, const char *key, int64_t value)
@@ -306,32 +362,60 @@ static json_t *resources(const struct zl_oci_input *in)
 	}
 	json_object_set_new(object, "cpu", cpu);
 	json_object_set_new(object, "memory", memory);
-	if (context_of(in->container)->privileged)
-		json_object_set_new(
-		        object, "devices", json_pack("[{s:b, s:s}]", "allow", 1, "access", "rwm"));
+	// crun has no device filter at all without this list; with it, it adds /dev/null and its
+	// like.
+	json_object_set_new(object, "devices",
+	        json_pack("[{s:b, s:s}]", "allow", (int)context_of(in->container)->privileged,
+	                "access", "rwm"));
 	return object;
+}
+
+static bool wants_own_profile(const Runtime__V1__SecurityProfile *profile)
+{
+	return profile != NULL &&
+	       profile->profile_type == RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+}
+
+// What is asked for and would silently not be there is refused.
+static int check_security(const struct zl_oci_input *in, struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
+	const Runtime__V1__PodSandboxConfig *pod = in->pod;
+	const char *name = in->container->metadata->name;
+
+	if (in->container->n_devices > 0)
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+		        "container %s: device %s: zonelet does not pass devices yet", name,
+		        in->container->devices[0]->host_path);
+	if (wants_own_profile(context->seccomp))
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+		        "container %s: seccomp profile %s: zonelet does not load profiles yet",
+		        name, context->seccomp->localhost_ref);
+	if (wants_own_profile(context->apparmor))
+		return zl_error_set(err, ZL_UNIMPLEMENTED,
+		        "container %s: AppArmor profile %s: zonelet does not apply profiles yet",
+		        name, context->apparmor->localhost_ref);
+	if (context->privileged && (pod->linux == NULL || pod->linux->security_context == NULL ||
+	                                   !pod->linux->security_context->privileged))
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "container %s is privileged, its pod is not: set privileged in the pod's "
+		        "security context too",
+		        name);
+	return 0;
 }
 
 static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
+	zl_auto(json) json_t *namespace_list = NULL;
 	json_t *object;
 
-	if (in->container->n_devices > 0) {
-		zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: device %s: zonelet does not pass devices yet",
-		        in->container->metadata->name, in->container->devices[0]->host_path);
+	if (check_security(in, err) < 0)
 		return NULL;
-	}
-	if (context->seccomp != NULL &&
-	        context->seccomp->profile_type ==
-	                RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
-		zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: seccomp profile %s: zonelet does not load profiles yet",
-		        in->container->metadata->name, context->seccomp->localhost_ref);
+	namespace_list = namespaces(in, err);
+	if (namespace_list == NULL)
 		return NULL;
-	}
-	object = json_pack("{s:o, s:o, s:s}", "namespaces", namespaces(in, err), "resources",
+	object = json_pack("{s:O, s:o, s:s}", "namespaces", namespace_list, "resources",
 	        resources(in), "cgroupsPath", in->cgroups_path);
 	if (object != NULL && !context->privileged) {
 		json_object_set_new(object, "maskedPaths",
@@ -342,17 +426,24 @@ static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err
 	return object;
 }
 
+// crun takes orders from annotations with this prefix (hooks' output files, handlers, capabilities
+// it should keep): those are the node's to give, not a pod's.
+#define CRUN_PREFIX "run.oci."
+
 static json_t *annotations(const struct zl_oci_input *in)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type",
+	zl_auto(json) json_t *own = json_pack("{s:s, s:s, s:s}", "io.kubernetes.cri.container-type",
 	        "container", "io.kubernetes.cri.sandbox-id", in->sandbox_id,
 	        "io.kubernetes.cri.container-name", in->container->metadata->name);
+	json_t *object = json_object();
 
 	for (size_t i = 0; object != NULL && i < in->container->n_annotations; i++) {
 		const string_entry *entry = in->container->annotations[i];
 
-		json_object_set_new(object, entry->key, json_string(entry->value));
+		if (strncmp(entry->key, CRUN_PREFIX, strlen(CRUN_PREFIX)) != 0)
+			json_object_set_new(object, entry->key, json_string(entry->value));
 	}
+	json_object_update(object, own);
 	return object;
 }
 
@@ -383,29 +474,44 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 
 // ---- exec
 
+static int set_user(json_t *proc, const char *user_json, struct zl_error *err)
+{
+	json_t *user =
+	        zl_json_parse("the container's user", user_json, strlen(user_json), 1 << 16, err);
+
+	if (user == NULL)
+		return -1;
+	if (!json_is_object(user)) {
+		json_decref(user);
+		return zl_error_set(err, ZL_INTERNAL, "the container's user is no JSON object");
+	}
+	return json_object_set_new(proc, "user", user);
+}
+
 char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
         const char *user_json, struct zl_error *err)
 {
 	zl_auto(json) json_t *whole =
 	        zl_json_parse("the container's spec", spec, strlen(spec), 16 << 20, err);
 	json_t *proc = json_object_get(whole, "process");
+	json_t *args;
 
 	if (proc == NULL) {
 		if (whole != NULL)
 			zl_error_set(err, ZL_INTERNAL, "the container's spec has no process");
 		return NULL;
 	}
-	json_object_set_new(proc, "args", string_list(argv, argc));
+	if (argc == 0) {
+		zl_error_set(err, ZL_INVALID_ARGUMENT, "exec: no command given");
+		return NULL;
+	}
+	args = string_list(argv, argc);
+	json_object_set_new(proc, "args", args);
 	json_object_set_new(proc, "terminal", json_boolean(terminal));
 	json_object_del(proc, "oomScoreAdj");
-	if (user_json != NULL) {
-		json_t *user = zl_json_parse(
-		        "the container's user", user_json, strlen(user_json), 1 << 16, err);
-
-		if (user == NULL)
-			return NULL;
-		json_object_set_new(proc, "user", user);
-	}
+	if (check_strings(args, "word of the exec's command", err) < 0 ||
+	        (user_json != NULL && set_user(proc, user_json, err) < 0))
+		return NULL;
 	return print(proc, err);
 }
 
