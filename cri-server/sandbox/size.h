@@ -14,7 +14,7 @@ struct zl_zone_size {
 	uint64_t memory_bytes; // the domain's: pod's limit and overhead, whole MiB
 	uint32_t vcpus;
 	uint32_t cpu_weight; // Xen's, 1–65535; 0: the default
-	uint32_t cpu_cap;    // percent of one cpu; 0: none
+	uint32_t cpu_cap;    // percent of one cpu, less than 100 * vcpus; 0: none
 	uint64_t scratch_bytes;
 };
 
