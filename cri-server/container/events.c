@@ -80,7 +80,8 @@ void zl_events_publish(struct zl_events *events, const void *bytes, size_t lengt
 		return; // the readers will relist
 	atomic_init(&event->references, 1);
 	event->length = length;
-	memcpy(event->bytes, bytes, length);
+	if (length > 0)
+		memcpy(event->bytes, bytes, length);
 	pthread_mutex_lock(&events->lock);
 	for (struct zl_event_reader *r = events->readers; r != NULL; r = r->next)
 		push(r, event);

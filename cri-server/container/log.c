@@ -11,7 +11,6 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
-#include "base/file.h"
 
 enum { RECORD_VERSION = 1 };
 
@@ -44,8 +43,16 @@ static struct record *map_record(const char *path, struct zl_error *err)
 	zl_auto(fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	void *mapped;
 
-	if (fd < 0 || ftruncate(fd, sizeof(struct record)) < 0) {
+	int failure;
+
+	if (fd < 0) {
 		zl_error_errno(err, errno, "open the log record %s", path);
+		return NULL;
+	}
+	// With its block: a store into a mapped hole of a full file system is a SIGBUS.
+	failure = posix_fallocate(fd, 0, sizeof(struct record));
+	if (failure != 0) {
+		zl_error_errno(err, failure, "make the log record %s", path);
 		return NULL;
 	}
 	mapped = mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -210,17 +217,45 @@ static size_t format_lines(
 	return done;
 }
 
-// Appends the gathered lines and returns the log's length then.
+// Writes what it can and returns how much that was.
+static size_t write_some(int fd, const uint8_t *bytes, size_t length)
+{
+	size_t written = 0;
+
+	while (written < length) {
+		ssize_t done = write(fd, bytes + written, length - written);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			break;
+		written += (size_t)done;
+	}
+	return written;
+}
+
+// Appends the gathered lines and returns the log's length then. It is asked of the file, not
+// counted: others may have cut it or written to it. A full disk must not stop the container: lines
+// that do not fit are dropped, as if written; half of one is taken back, lest the next line that
+// fits be joined to it.
 static uint64_t append_text(struct zl_container_log *log)
 {
-	uint64_t length = committed(log)->length;
+	size_t written;
+	const uint8_t *end;
+	off_t length;
 
 	if (log->fd < 0 || log->text.length == 0)
-		return length;
-	// A full disk must not stop the container: what does not fit is dropped, as if written.
-	if (zl_file_write_all(log->fd, log->text.data, log->text.length, NULL) == 0)
-		return length + log->text.length;
-	return (uint64_t)lseek(log->fd, 0, SEEK_END);
+		return committed(log)->length;
+	written = write_some(log->fd, log->text.data, log->text.length);
+	length = lseek(log->fd, 0, written > 0 ? SEEK_CUR : SEEK_END);
+	if (length < 0)
+		return committed(log)->length;
+	if (written > 0 && written < log->text.length) {
+		end = memrchr(log->text.data, '\n', written);
+		length -= (off_t)(written - (end != NULL ? (size_t)(end - log->text.data) + 1 : 0));
+		(void)!ftruncate(log->fd, length);
+	}
+	return (uint64_t)length;
 }
 
 size_t zl_container_log_write(struct zl_container_log *log, enum zl_log_stream stream,
@@ -241,7 +276,8 @@ size_t zl_container_log_write(struct zl_container_log *log, enum zl_log_stream s
 	took = skip + format_lines(&log->text, names[stream], (const char *)bytes + skip,
 	                      length - skip, eof);
 	next.length = append_text(log);
-	next.offset[stream] = offset + took;
+	if (offset + took > next.offset[stream])
+		next.offset[stream] = offset + took;
 	commit(log, &next);
 	pthread_mutex_unlock(&log->lock);
 	return took;
