@@ -97,13 +97,14 @@ int zl_gate_enter(
 	zl_auto(fd) int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct zl_gate_waiter waiter = {.fd = fd, .exclusive = exclusive};
 	bool admitted;
+	int result;
 
 	if (fd < 0)
 		return zl_error_errno(err, errno, "make an eventfd");
 	if (enter_or_queue(gate, &waiter))
 		return 0;
-	if (zl_cancel_poll(cancel, fd, POLLIN, -1, err) > 0)
-		return 0;
+	result = zl_cancel_poll(cancel, fd, POLLIN, -1, err);
+	// Also when admitted: what those who left have written is then seen by who enters.
 	pthread_mutex_lock(&gate->lock);
 	admitted = waiter.admitted;
 	if (!admitted) {
@@ -111,6 +112,8 @@ int zl_gate_enter(
 		admit_waiting(gate);
 	}
 	pthread_mutex_unlock(&gate->lock);
+	if (result > 0)
+		return 0;
 	if (admitted)
 		zl_gate_leave(gate);
 	return -1;
