@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Namespaces, resources, devices, paths, profiles and annotations of a spec.
+#include "unit/cri-services/oci_input.h"
+
+typedef Runtime__V1__ContainerConfig__AnnotationsEntry annotation;
+
+// "none": no entry, "own": without a path, else the path.
+static const char *namespace_path(const json_t *spec, const char *type)
+{
+	const json_t *list = oci_at(spec, "linux/namespaces");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *each = json_array_get(list, i);
+		const char *path = zl_json_string(each, "path");
+
+		if (strcmp(zl_json_string(each, "type"), type) == 0)
+			return path != NULL ? path : "own";
+	}
+	return "none";
+}
+
+static void ck_namespace(const struct oci_input *input, const char *type, const char *wanted)
+{
+	zl_auto(json) json_t *spec = oci_spec(input);
+	const char *path = namespace_path(spec, type);
+
+	ck_assert_msg(strcmp(path, wanted) == 0, "%s: %s, not %s", type, path, wanted);
+}
+
+START_TEST(namespaces_follow_their_modes)
+{
+	struct oci_input input;
+
+	oci_input_init(&input);
+	ck_namespace(&input, "mount", "own");
+	ck_namespace(&input, "cgroup", "own");
+	ck_namespace(&input, "uts", ZL_OCI_POD_NAMESPACE);
+	ck_namespace(&input, "network", ZL_OCI_POD_NAMESPACE);
+	ck_namespace(&input, "ipc", ZL_OCI_POD_NAMESPACE);
+	// CRI's zero value is POD.
+	ck_namespace(&input, "pid", ZL_OCI_POD_NAMESPACE);
+	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
+	ck_namespace(&input, "pid", "own");
+	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__NODE;
+	ck_namespace(&input, "pid", "none");
+	input.namespaces.ipc = RUNTIME__V1__NAMESPACE_MODE__NODE;
+	ck_namespace(&input, "ipc", "none");
+	ck_namespace(&input, "user", "none");
+	input.context.namespace_options = NULL;
+	ck_namespace(&input, "pid", "own");
+	ck_namespace(&input, "ipc", ZL_OCI_POD_NAMESPACE);
+	input.container.linux = NULL;
+	ck_namespace(&input, "pid", "own");
+}
+END_TEST
+
+// What would otherwise be the machine's own namespace.
+START_TEST(refuses_namespaces_it_cannot_join)
+{
+	Runtime__V1__UserNamespace user = RUNTIME__V1__USER_NAMESPACE__INIT;
+	struct oci_input input;
+
+	oci_input_init(&input);
+	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__TARGET;
+	input.namespaces.target_id = "abc";
+	oci_refused(&input, ZL_UNIMPLEMENTED, "another container (abc)");
+	input.namespaces.pid = (Runtime__V1__NamespaceMode)99;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "pid namespace");
+	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__POD;
+	input.namespaces.userns_options = &user;
+	user.mode = RUNTIME__V1__NAMESPACE_MODE__POD;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "user namespaces");
+	user.mode = RUNTIME__V1__NAMESPACE_MODE__NODE;
+	ck_namespace(&input, "user", "none");
+}
+END_TEST
+
+START_TEST(resources_are_those_asked_for)
+{
+	struct oci_input input;
+	zl_auto(json) json_t *none = NULL;
+	zl_auto(json) json_t *all = NULL;
+	zl_auto(json) json_t *zone = NULL;
+	zl_auto(json) json_t *negative = NULL;
+
+	oci_input_init(&input);
+	none = oci_spec(&input);
+	oci_equal(none, "linux/resources/cpu", "{}");
+	oci_equal(none, "linux/resources/memory", "{}");
+	oci_equal(none, "linux/cgroupsPath", "\"/zonelet/c0c\"");
+	input.resources.cpu_shares = 512;
+	input.resources.cpu_quota = 50000;
+	input.resources.cpu_period = 100000;
+	input.resources.cpuset_cpus = "0-3";
+	input.resources.cpuset_mems = "0";
+	input.resources.memory_limit_in_bytes = INT64_C(5) << 40;
+	input.resources.memory_swap_limit_in_bytes = INT64_C(6) << 40;
+	all = oci_spec(&input);
+	oci_equal(all, "linux/resources/cpu",
+	        "{\"cpus\":\"0-3\",\"mems\":\"0\",\"period\":100000,\"quota\":50000,"
+	        "\"shares\":512}");
+	oci_equal(
+	        all, "linux/resources/memory", "{\"limit\":5497558138880,\"swap\":6597069766656}");
+	// The node's cpus are not the zone's.
+	input.in.zone = true;
+	zone = oci_spec(&input);
+	oci_equal(
+	        zone, "linux/resources/cpu", "{\"period\":100000,\"quota\":50000,\"shares\":512}");
+	input.resources =
+	        (Runtime__V1__LinuxContainerResources)RUNTIME__V1__LINUX_CONTAINER_RESOURCES__INIT;
+	input.resources.cpu_quota = -1;
+	input.resources.memory_limit_in_bytes = INT64_MIN;
+	input.resources.memory_swap_limit_in_bytes = -1;
+	negative = oci_spec(&input);
+	oci_equal(negative, "linux/resources/cpu", "{}");
+	oci_equal(negative, "linux/resources/memory", "{}");
+}
+END_TEST
+
+// Without the list crun filters nothing, and the default capabilities hold mknod.
+START_TEST(devices_are_closed_unless_privileged)
+{
+	struct oci_input input;
+	zl_auto(json) json_t *plain = NULL;
+	zl_auto(json) json_t *bare = NULL;
+	zl_auto(json) json_t *privileged = NULL;
+
+	oci_input_init(&input);
+	plain = oci_spec(&input);
+	oci_equal(plain, "linux/resources/devices", "[{\"access\":\"rwm\",\"allow\":false}]");
+	input.context.privileged = true;
+	input.pod_context.privileged = true;
+	privileged = oci_spec(&input);
+	oci_equal(privileged, "linux/resources/devices", "[{\"access\":\"rwm\",\"allow\":true}]");
+	input.container.linux = NULL;
+	bare = oci_spec(&input);
+	oci_equal(bare, "linux/resources/devices", "[{\"access\":\"rwm\",\"allow\":false}]");
+}
+END_TEST
+
+START_TEST(paths_are_masked_unless_privileged)
+{
+	const char *masked[] = {"/proc/kcore", "/sys/firmware"};
+	const char *readonly[] = {"/proc/sys"};
+	struct oci_input input;
+	zl_auto(json) json_t *plain = NULL;
+	zl_auto(json) json_t *privileged = NULL;
+
+	oci_input_init(&input);
+	input.context.masked_paths = masked;
+	input.context.n_masked_paths = 2;
+	input.context.readonly_paths = readonly;
+	input.context.n_readonly_paths = 1;
+	plain = oci_spec(&input);
+	oci_equal(plain, "linux/maskedPaths", "[\"/proc/kcore\",\"/sys/firmware\"]");
+	oci_equal(plain, "linux/readonlyPaths", "[\"/proc/sys\"]");
+	input.context.privileged = true;
+	input.pod_context.privileged = true;
+	privileged = oci_spec(&input);
+	ck_assert(!oci_has(privileged, "linux/maskedPaths"));
+	ck_assert(!oci_has(privileged, "linux/readonlyPaths"));
+}
+END_TEST
+
+START_TEST(privileged_only_in_a_privileged_pod)
+{
+	struct oci_input input;
+
+	oci_input_init(&input);
+	input.context.privileged = true;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "its pod is not");
+	input.pod_linux.security_context = NULL;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "its pod is not");
+	input.pod.linux = NULL;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "its pod is not");
+}
+END_TEST
+
+START_TEST(refuses_devices_and_profiles)
+{
+	Runtime__V1__Device device = RUNTIME__V1__DEVICE__INIT;
+	Runtime__V1__Device *devices[] = {&device};
+	struct oci_input input;
+	zl_auto(json) json_t *by_default = NULL;
+
+	oci_input_init(&input);
+	device.host_path = "/dev/sda";
+	input.container.devices = devices;
+	input.container.n_devices = 1;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "device /dev/sda");
+	oci_input_init(&input);
+	input.profile.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	input.profile.localhost_ref = "/profiles/own.json";
+	input.context.seccomp = &input.profile;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "seccomp profile /profiles/own.json");
+	input.context.seccomp = NULL;
+	input.context.apparmor = &input.profile;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "AppArmor profile /profiles/own.json");
+	input.profile.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
+	input.context.seccomp = &input.profile;
+	by_default = oci_spec(&input);
+	ck_assert(!oci_has(by_default, "linux/seccomp"));
+}
+END_TEST
+
+// A pod can neither pass for another nor give crun orders.
+START_TEST(annotations_are_data)
+{
+	annotation entries[4] = {RUNTIME__V1__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT,
+	        RUNTIME__V1__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT,
+	        RUNTIME__V1__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT,
+	        RUNTIME__V1__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT};
+	annotation *list[] = {&entries[0], &entries[1], &entries[2], &entries[3]};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	entries[0].key = "io.kubernetes.cri.sandbox-id";
+	entries[0].value = "forged";
+	entries[1].key = "run.oci.hooks.stdout";
+	entries[1].value = "/etc/passwd";
+	entries[2].key = "run.ocix";
+	entries[2].value = "kept\n";
+	entries[3].key = "";
+	entries[3].value = "";
+	input.container.annotations = list;
+	input.container.n_annotations = 4;
+	spec = oci_spec(&input);
+	oci_equal(spec, "annotations",
+	        "{\"\":\"\",\"io.kubernetes.cri.container-name\":\"c\","
+	        "\"io.kubernetes.cri.container-type\":\"container\","
+	        "\"io.kubernetes.cri.sandbox-id\":\"5ab\",\"run.ocix\":\"kept\\n\"}");
+}
+END_TEST
+
+SUITE(oci_linux, namespaces_follow_their_modes, refuses_namespaces_it_cannot_join,
+        resources_are_those_asked_for, devices_are_closed_unless_privileged,
+        paths_are_masked_unless_privileged, privileged_only_in_a_privileged_pod,
+        refuses_devices_and_profiles, annotations_are_data)

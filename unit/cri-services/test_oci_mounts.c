@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/cri-services/oci_input.h"
+
+static const json_t *mount_at(const json_t *spec, const char *destination)
+{
+	const json_t *mounts = oci_at(spec, "mounts");
+
+	for (size_t i = 0; i < json_array_size(mounts); i++) {
+		const json_t *each = json_array_get(mounts, i);
+
+		if (strcmp(zl_json_string(each, "destination"), destination) == 0)
+			return each;
+	}
+	return NULL;
+}
+
+START_TEST(has_the_kernels_file_systems)
+{
+	static const char *const wanted[] = {
+	        "/proc", "/dev", "/dev/pts", "/dev/mqueue", "/sys", "/sys/fs/cgroup"};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	spec = oci_spec(&input);
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(wanted); i++)
+		ck_assert_msg(mount_at(spec, wanted[i]) != NULL, "no %s", wanted[i]);
+	ck_assert(oci_contains(mount_at(spec, "/sys"), "options", "ro"));
+	ck_assert(oci_contains(mount_at(spec, "/sys/fs/cgroup"), "options", "ro"));
+	ck_assert(!oci_contains(mount_at(spec, "/proc"), "options", "ro"));
+	// /dev/shm and resolv.conf are the pod's: the supervisor's part.
+	ck_assert_ptr_null(mount_at(spec, "/dev/shm"));
+	ck_assert_ptr_null(mount_at(spec, "/etc/resolv.conf"));
+}
+END_TEST
+
+START_TEST(is_the_same_in_a_zone)
+{
+	struct oci_input input;
+	zl_auto(json) json_t *host = NULL;
+	zl_auto(json) json_t *zone = NULL;
+
+	oci_input_init(&input);
+	host = oci_spec(&input);
+	input.in.zone = true;
+	zone = oci_spec(&input);
+	ck_assert(json_equal(host, zone));
+}
+END_TEST
+
+START_TEST(privileged_may_write_to_them)
+{
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	input.context.privileged = true;
+	input.pod_context.privileged = true;
+	spec = oci_spec(&input);
+	ck_assert(oci_contains(mount_at(spec, "/sys"), "options", "rw"));
+	ck_assert(!oci_contains(mount_at(spec, "/sys"), "options", "ro"));
+	ck_assert(oci_contains(mount_at(spec, "/sys/fs/cgroup"), "options", "rw"));
+}
+END_TEST
+
+static const struct {
+	Runtime__V1__MountPropagation propagation;
+	bool readonly, recursive;
+	const char *options;
+} binds[] = {
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, false, false,
+                "[\"rbind\",\"rprivate\",\"rw\"]"},
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, true, false,
+                "[\"rbind\",\"rprivate\",\"ro\"]"},
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, true, true,
+                "[\"rbind\",\"rprivate\",\"rro\"]"},
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, false, true,
+                "[\"rbind\",\"rprivate\",\"rw\"]"},
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER, false, false,
+                "[\"rbind\",\"rslave\",\"rw\"]"},
+        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL, false, false,
+                "[\"rbind\",\"rshared\",\"rw\"]"},
+        {(Runtime__V1__MountPropagation)77, true, false, "[\"rbind\",\"rprivate\",\"ro\"]"},
+        {(Runtime__V1__MountPropagation)-1, true, false, "[\"rbind\",\"rprivate\",\"ro\"]"},
+};
+
+START_TEST(binds_directories_of_the_node)
+{
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(binds); i++) {
+		Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+		Runtime__V1__Mount *mounts[] = {&mount};
+		struct oci_input input;
+		zl_auto(json) json_t *spec = NULL;
+
+		oci_input_init(&input);
+		mount.host_path = "/var/lib/kubelet/x";
+		mount.container_path = "/data";
+		mount.propagation = binds[i].propagation;
+		mount.readonly = binds[i].readonly;
+		mount.recursive_read_only = binds[i].recursive;
+		input.container.mounts = mounts;
+		input.container.n_mounts = 1;
+		spec = oci_spec(&input);
+		oci_equal(mount_at(spec, "/data"), "options", binds[i].options);
+		oci_equal(mount_at(spec, "/data"), "source", "\"/var/lib/kubelet/x\"");
+		oci_equal(mount_at(spec, "/data"), "type", "\"bind\"");
+	}
+}
+END_TEST
+
+// The kubelet's order holds: a mount over another must come after it.
+START_TEST(keeps_the_order)
+{
+	Runtime__V1__Mount one = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount two = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&one, &two};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+	size_t count;
+
+	oci_input_init(&input);
+	one.host_path = "/a";
+	one.container_path = "/data";
+	two.host_path = "/b";
+	two.container_path = "/data/sub";
+	input.container.mounts = mounts;
+	input.container.n_mounts = 2;
+	spec = oci_spec(&input);
+	count = json_array_size(oci_at(spec, "mounts"));
+	oci_equal(json_array_get(oci_at(spec, "mounts"), count - 2), "source", "\"/a\"");
+	oci_equal(json_array_get(oci_at(spec, "mounts"), count - 1), "source", "\"/b\"");
+}
+END_TEST
+
+START_TEST(refuses_what_it_cannot_mount)
+{
+	Runtime__V1__ImageSpec image = RUNTIME__V1__IMAGE_SPEC__INIT;
+	Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&mount};
+	struct oci_input input;
+
+	oci_input_init(&input);
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	mount.host_path = "/a";
+	mount.container_path = "relative/path";
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "\"relative/path\" is not absolute");
+	mount.container_path = "";
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "not absolute");
+	mount.container_path = "/vol";
+	mount.image = &image;
+	image.image = "registry/volume:1";
+	oci_refused(&input, ZL_UNIMPLEMENTED, "image volume at /vol");
+}
+END_TEST
+
+START_TEST(a_zone_has_no_directories_of_the_node)
+{
+	Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&mount};
+	struct oci_input input;
+
+	oci_input_init(&input);
+	input.in.zone = true;
+	mount.host_path = "/var/secret";
+	mount.container_path = "/data";
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "/var/secret at /data");
+	oci_refused(&input, ZL_UNIMPLEMENTED, "use the host handler");
+}
+END_TEST
+
+SUITE(oci_mounts, has_the_kernels_file_systems, is_the_same_in_a_zone, privileged_may_write_to_them,
+        binds_directories_of_the_node, keeps_the_order, refuses_what_it_cannot_mount,
+        a_zone_has_no_directories_of_the_node)
