@@ -7,6 +7,8 @@
 
 #include "cri-server/oci/spec.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char spec[] = "{\"process\":{\"args\":[\"a\"],\"user\":{\"uid\":0}}}";
