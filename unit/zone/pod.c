@@ -22,6 +22,9 @@ static void must(int result, const struct zl_error *err)
 	ck_assert_msg(result >= 0, "%s: %s", zl_code_name(err->code), err->message);
 }
 
+// A failed test exits from where it stands: its supervisor shall not outlive it.
+static struct pod *current;
+
 // ---- what the client tells
 
 static struct pod_stream *find_stream(struct pod *pod, const char *id, const char *exec_id,
@@ -259,9 +262,6 @@ static void configure(struct pod *pod)
 	must(zl_zone_configure(pod->client, &config, NULL, &err), &err);
 }
 
-// A failed test exits from where it stands: its supervisor shall not outlive it.
-static struct pod *current;
-
 static void end_current(void)
 {
 	if (current == NULL)
@@ -296,6 +296,15 @@ void pod_start(struct pod *pod)
 	must(zl_zone_client_resume(pod->client, &err), &err);
 }
 
+// Of containers that are gone no cgroup is left (version 2; crun leaves the empty parent).
+static void check_cgroups(const struct pod *pod)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s", strrchr(pod->dir, '/'));
+	ck_assert_msg(rmdir(path) == 0 || errno == ENOENT, "%s: %s", path, strerror(errno));
+}
+
 // The scratch directory is empty, and no mount of the pod's is seen outside of it.
 static void check_leaks(struct pod *pod)
 {
@@ -324,6 +333,7 @@ void pod_end(struct pod *pod)
 	zl_zone_client_close(pod->client);
 	zl_zone_loop_stop(pod->loop);
 	check_leaks(pod);
+	check_cgroups(pod);
 	must(zl_tree_remove(pod->dir, &err), &err);
 	must(zl_file_remove(pod->image, &err), &err);
 	for (size_t i = 0; i < pod->stream_count; i++)
@@ -382,7 +392,7 @@ char *pod_spec(const char *id, const char *script)
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(shared); i++)
 		json_array_append_new(namespaces,
 			json_pack("{s:s, s:s}", "type", shared[i], "path", "zonelet:pod"));
-	(void)snprintf(cgroup, sizeof(cgroup), "/zltest-%d/%s", getpid(), id);
+	(void)snprintf(cgroup, sizeof(cgroup), "/%s/%s", strrchr(current->dir, '/') + 1, id);
 	spec = json_pack("{s:s, s:o, s:{s:s}, s:o, s:{s:o, s:s}}", "ociVersion", "1.0.2",
 		"process", process_of(script), "root", "path", "filled-in", "mounts", mounts,
 		"linux", "namespaces", namespaces, "cgroupsPath", cgroup);
