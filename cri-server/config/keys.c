@@ -13,8 +13,9 @@
 
 const struct zl_key zl_keys[] = {
         {"socket", ZL_KEY_PATH, AT(socket), "/run/zonelet/zoneletd.sock",
-                .help = "Unix socket where the CRI is served. Give it to the kubelet as "
-                        "containerRuntimeEndpoint: unix://<socket>."},
+                .help = "Unix socket where the CRI is served; the kubelet's "
+                        "containerRuntimeEndpoint is "
+                        "unix:// and this path."},
         {"socket_group", ZL_KEY_TEXT, AT(socket_group), "",
                 .help = "Group that may use the socket beside root. Whoever may use it is root on "
                         "this node."},
@@ -26,8 +27,9 @@ const struct zl_key zl_keys[] = {
                 .help = "The most detailed records that are logged. SIGHUP reads it again."},
         {"handlers", ZL_KEY_WORDS, AT(handlers), "zone host", "zone host",
                 .help = "Runtime handlers offered to RuntimeClasses: zone runs a pod in a Xen "
-                        "domain of its own, host in namespaces of the node's kernel. Without Xen, "
-                        "leave host alone."},
+                        "domain of its own, host in namespaces of the node's kernel. A node "
+                        "without "
+                        "Xen offers host only."},
         {"default_handler", ZL_KEY_WORD, AT(default_handler), "zone", "zone host",
                 .help = "Handler of a pod without runtimeClassName."},
         {"workers", ZL_KEY_COUNT, AT(workers), "256", .least = 4, .most = 4096,
