@@ -213,12 +213,12 @@ static bool family_needed(int family)
 static int add_socket_rules(scmp_filter_ctx filter)
 {
 	int failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-	        SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+	        SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
 
 	for (int family = 0; family <= AF_NETLINK && failure == 0; family++) {
 		if (!family_needed(family))
 			failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT),
-			        SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family));
+			        SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
 	}
 	return failure;
 }

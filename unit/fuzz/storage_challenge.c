@@ -5,6 +5,8 @@
 
 #include "storage-driver/puller/challenge.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct zl_challenge challenge = {.basic = false};

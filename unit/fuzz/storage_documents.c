@@ -7,6 +7,8 @@
 #include "storage-driver/image_config.h"
 #include "storage-driver/manifest.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	zl_auto(manifest) struct zl_manifest manifest = ZL_MANIFEST_INIT;

@@ -8,6 +8,8 @@
 
 #include "storage-driver/puller/implied.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t magic[] = {0xe2, 0xe1, 0xf5, 0xe0};

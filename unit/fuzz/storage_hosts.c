@@ -3,6 +3,8 @@
 
 #include "storage-driver/puller/hosts.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	zl_auto(hosts) struct zl_hosts hosts = ZL_HOSTS_INIT;

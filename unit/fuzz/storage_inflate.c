@@ -12,6 +12,8 @@ static int limit(void *user, const uint8_t *bytes, size_t length, struct zl_erro
 	return *seen > 4 << 20 ? zl_error_set(err, ZL_INVALID_ARGUMENT, "enough") : 0;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	zl_auto(inflate) struct zl_inflate inflate = {.state = NULL};

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage-driver/reference.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // What passes must, once normalised, pass again and stay the same.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

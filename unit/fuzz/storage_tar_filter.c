@@ -29,6 +29,8 @@ static int run(const uint8_t *data, size_t size, size_t step, struct zl_buffer *
 	return zl_tar_filter_end(&filter, &err);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	zl_auto(buffer) struct zl_buffer one = ZL_BUFFER_INIT;
