@@ -305,16 +305,29 @@ static int ask_plugins(
 	return 0;
 }
 
-static int check_plugins(struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
+static int find_plugins(
+        const struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
 {
+	const char *const *dirs = (const char *const *)cni->bin_dirs;
 	char path[PATH_MAX];
-	int result = 0;
 
 	for (size_t i = 0; i < list->plugin_count; i++) {
-		if (zl_plugin_find((const char *const *)cni->bin_dirs, list->plugins[i].type, path,
-		            err) < 0)
+		const struct zl_conflist_plugin *plugin = &list->plugins[i];
+
+		if (zl_plugin_find(dirs, plugin->type, path, err) < 0)
+			return -1;
+		if (plugin->ipam != NULL && zl_plugin_find(dirs, plugin->ipam, path, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int check_plugins(struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
+{
+	int result = 0;
+
+	if (find_plugins(cni, list, err) < 0)
+		return -1;
 	if (list->version < ZL_CNI_1_1_0)
 		return 0;
 	(void)pthread_mutex_lock(&cni->status_lock);

@@ -78,6 +78,7 @@ static int read_plugin(const char *what, size_t index, const json_t *conf,
         struct zl_conflist_plugin *ret, struct zl_error *err)
 {
 	const char *type = zl_json_string(conf, "type");
+	const char *ipam = zl_json_string(json_object_get(conf, "ipam"), "type");
 	const json_t *capabilities = json_object_get(conf, "capabilities");
 
 	// The type is joined to a directory and executed: never a path.
@@ -85,12 +86,18 @@ static int read_plugin(const char *what, size_t index, const json_t *conf,
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "%s: plugin %zu: \"type\" must be the file name of a plugin program", what,
 		        index + 1);
+	if (ipam != NULL && *ipam != '\0' && !name_valid(ipam))
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "%s: plugin %s: \"type\" of \"ipam\" must be the file name of a plugin "
+		        "program",
+		        what, type);
 	if (capabilities != NULL && !json_is_object(capabilities))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "%s: plugin %s: \"capabilities\" must be an object such as "
 		        "{\"portMappings\": true}",
 		        what, type);
 	ret->type = type;
+	ret->ipam = ipam != NULL && *ipam != '\0' ? ipam : NULL;
 	ret->conf = conf;
 	return 0;
 }

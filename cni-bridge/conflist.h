@@ -33,6 +33,7 @@ enum {
 
 struct zl_conflist_plugin {
 	const char *type;   // the executable's name, never a path; owned by conf
+	const char *ipam;   // that of the plugin it has addresses from; NULL if none
 	const json_t *conf; // the plugin's own object; owned by the list's document
 };
 

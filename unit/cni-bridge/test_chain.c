@@ -483,6 +483,13 @@ START_TEST(status_follows_the_directory)
 	status_is(cni, "network \"b\": network plugin \"none\" is not in /nonexistent:/mnt/");
 	lab_write(lab.bin, "none", 0755, "#!/bin/sh\n");
 	status_is(cni, NULL);
+	lab_write(lab.conf, "05-x.conflist", 0644,
+	        "{\"cniVersion\":\"1.0.0\",\"name\":\"b\","
+	        "\"plugins\":[{\"type\":\"none\","
+	        "\"ipam\":{\"type\":\"leases\"}}]}");
+	status_is(cni, "network plugin \"leases\" is not in");
+	lab_write(lab.bin, "leases", 0755, "#!/bin/sh\n");
+	status_is(cni, NULL);
 	lab_shell(NULL, "mv %s %s.old", lab.conf, lab.conf);
 	status_is(cni, "no network configuration");
 	lab_shell(NULL, "mv %s.old %s", lab.conf, lab.conf);

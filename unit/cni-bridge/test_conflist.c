@@ -96,6 +96,9 @@ START_TEST(refuses_what_is_wrong)
 	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\","
 	       "\"capabilities\":[\"dns\"]}]}",
 	        "plugin a: \"capabilities\"");
+	refuse("{\"cniVersion\":\"1.0.0\",\"name\":\"x\",\"plugins\":[{\"type\":\"a\","
+	       "\"ipam\":{\"type\":\"/bin/sh\"}}]}",
+	        "plugin a: \"type\" of \"ipam\"");
 	refuse("{\"name\":\"x\",\"name\":\"y\"}", "duplicate");
 }
 END_TEST
