@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The test cases of this folder's main.c.
+#ifndef ZL_UNIT_ZONE_TESTS_H
+#define ZL_UNIT_ZONE_TESTS_H
+
+#include <check.h>
+
+TCase *frame_tests(void);
+TCase *stream_tests(void);
+TCase *message_tests(void);
+TCase *client_tests(void);
+TCase *user_tests(void);
+TCase *spec_tests(void);
+TCase *command_tests(void);
+TCase *netlink_tests(void);
+
+#endif
