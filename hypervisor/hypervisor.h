@@ -25,15 +25,15 @@ enum zl_domain_type { ZL_DOMAIN_PVH, ZL_DOMAIN_PV };
 
 // A block device for a domain.
 struct zl_disk {
-	const char *vdev;       // name in the zone: "xvda"
-	const char *path;       // block device in the back end's domain: "/dev/loop3"
+	const char *vdev; // name in the zone: "xvda"
+	const char *path; // block device in the back end's domain: "/dev/loop3"
 	bool readonly;
 	uint32_t backend_domid; // 0: dom0
 };
 
 // A network interface of a domain.
 struct zl_nic {
-	int devid;              // 0 for the first: eth0 in the zone
+	int devid; // 0 for the first: eth0 in the zone
 	uint8_t mac[6];
 	uint32_t mtu;           // 0: the default of the back end
 	const char *ifname;     // the back end's interface name, at most 15 characters
@@ -41,18 +41,18 @@ struct zl_nic {
 };
 
 struct zl_domain_config {
-	const char *name;       // unique on the node
-	const char *uuid;       // 36 characters, or NULL for a random one
+	const char *name; // unique on the node
+	const char *uuid; // 36 characters, or NULL for a random one
 	enum zl_domain_type type;
-	const char *kernel;     // path of the zone kernel (ELF vmlinux or bzImage)
-	const char *ramdisk;    // path of an initramfs, or NULL
-	const char *cmdline;    // kernel command line
-	uint64_t memory_bytes;  // rounded up to whole KiB
+	const char *kernel;        // path of the zone kernel (ELF vmlinux or bzImage)
+	const char *ramdisk;       // path of an initramfs, or NULL
+	const char *cmdline;       // kernel command line
+	uint64_t memory_bytes;     // rounded up to whole KiB
 	uint64_t max_memory_bytes; // 0: as memory_bytes (differing costs start time)
 	uint32_t vcpus;
-	uint32_t max_vcpus;     // 0: as vcpus
-	uint32_t cpu_weight;    // credit scheduler's weight, 1 to 65535; 0: the default (256)
-	uint32_t cpu_cap;       // percent of one physical cpu; 0: none
+	uint32_t max_vcpus;  // 0: as vcpus
+	uint32_t cpu_weight; // credit scheduler's weight, 1 to 65535; 0: the default (256)
+	uint32_t cpu_cap;    // percent of one physical cpu; 0: none
 	const struct zl_disk *disks;
 	size_t disk_count;
 	const struct zl_nic *nics;
@@ -61,12 +61,12 @@ struct zl_domain_config {
 
 // Why a domain is no longer running.
 enum zl_domain_end {
-	ZL_DOMAIN_RUNNING,   // it is running (or paused, or blocked)
+	ZL_DOMAIN_RUNNING, // it is running (or paused, or blocked)
 	ZL_DOMAIN_POWEROFF,
 	ZL_DOMAIN_REBOOT,
 	ZL_DOMAIN_SUSPEND,
-	ZL_DOMAIN_CRASH,     // the zone kernel panicked, or Xen killed it
-	ZL_DOMAIN_GONE,      // it does not exist any more
+	ZL_DOMAIN_CRASH, // the zone kernel panicked, or Xen killed it
+	ZL_DOMAIN_GONE,  // it does not exist any more
 };
 
 struct zl_domain_info {
@@ -76,18 +76,18 @@ struct zl_domain_info {
 	enum zl_domain_type type;
 	enum zl_domain_end end;
 	bool paused;
-	uint64_t memory_bytes;  // as Xen counts it, now
+	uint64_t memory_bytes; // as Xen counts it, now
 	uint64_t max_memory_bytes;
-	uint32_t vcpus;         // online
-	uint64_t cpu_time_ns;   // all vcpus together
+	uint32_t vcpus;       // online
+	uint64_t cpu_time_ns; // all vcpus together
 };
 
 struct zl_host_info {
-	char version[64];       // "4.20.2"
+	char version[64]; // "4.20.2"
 	uint64_t memory_total_bytes;
 	uint64_t memory_free_bytes; // what a new domain may take
 	uint32_t cpus;
-	bool has_pvh;           // hardware virtualisation is there: PVH zones can run
+	bool has_pvh; // hardware virtualisation is there: PVH zones can run
 };
 
 // Called when a domain stops or goes away. On a thread of the hypervisor's own: do not block and do
@@ -102,31 +102,31 @@ struct zl_hypervisor_ops {
 	// RESOURCE_EXHAUSTED: not enough Xen memory (the message says how much is free);
 	// NOT_FOUND: kernel or ramdisk missing; ALREADY_EXISTS: the name is taken.
 	int (*domain_create)(struct zl_hypervisor *hv, const struct zl_domain_config *config,
-		const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err);
+	        const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err);
 	int (*domain_unpause)(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
 	// Destroys it with all its devices. A domain that is not there is success.
 	int (*domain_destroy)(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
 	// NOT_FOUND if there is none.
 	int (*domain_info)(struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_info *ret,
-		struct zl_error *err);
+	        struct zl_error *err);
 	// All domains but dom0. The caller frees *ret.
 	int (*domain_list)(struct zl_hypervisor *hv, struct zl_domain_info **ret, size_t *ret_count,
-		struct zl_error *err);
+	        struct zl_error *err);
 	// Delivers events of this domain until it is gone or unwatched. Also tells of an end that
 	// happened before the call.
 	int (*domain_watch)(struct zl_hypervisor *hv, uint32_t domid, zl_domain_event *event,
-		void *user, struct zl_error *err);
+	        void *user, struct zl_error *err);
 	// After its return no event of this domain is delivered any more. Unknown is fine.
 	void (*domain_unwatch)(struct zl_hypervisor *hv, uint32_t domid);
 	// Attach to and detach from a running domain. Detaching what is not there is success.
 	int (*disk_add)(struct zl_hypervisor *hv, uint32_t domid, const struct zl_disk *disk,
-		const struct zl_cancel *cancel, struct zl_error *err);
+	        const struct zl_cancel *cancel, struct zl_error *err);
 	int (*disk_remove)(struct zl_hypervisor *hv, uint32_t domid, const char *vdev,
-		const struct zl_cancel *cancel, struct zl_error *err);
+	        const struct zl_cancel *cancel, struct zl_error *err);
 	int (*nic_add)(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic *nic,
-		const struct zl_cancel *cancel, struct zl_error *err);
+	        const struct zl_cancel *cancel, struct zl_error *err);
 	int (*nic_remove)(struct zl_hypervisor *hv, uint32_t domid, int devid,
-		const struct zl_cancel *cancel, struct zl_error *err);
+	        const struct zl_cancel *cancel, struct zl_error *err);
 	int (*host_info)(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err);
 	void (*close)(struct zl_hypervisor *hv);
 };

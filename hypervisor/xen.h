@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside the xen implementation: libxl contexts, and operations on them.
+//
+// A libxl context has one recursive lock, which it holds while it builds a domain and lets go while
+// it waits for devices. So an operation takes a context of its own from a pool: builds of different
+// domains run in parallel, a device that hangs holds up nobody else, and the log lines of a context
+// belong to one operation. A context costs a few descriptors and a connection to xenstored; a few
+// idle ones are kept.
+//
+// An operation that may take long is started asynchronously and its context's event loop is run by
+// the calling thread until it is done; when the caller's cancel token fires, libxl is asked to cut
+// it short (libxl_ao_abort), which it does at the next wait for a device or a program.
+//
+// Child processes: libxl forks for hotplug programs and to destroy a domain. Each context reaps its
+// own children and no others (libxl_sigchld_owner_libxl_always_selective_reap), so whoever in this
+// process uses waitid(P_PIDFD) is not disturbed. The handler libxl installs for SIGCHLD needs one
+// thread that does not block it: the watch thread is that one.
+#ifndef ZL_HYPERVISOR_XEN_H
+#define ZL_HYPERVISOR_XEN_H
+
+#include <libxl.h>
+#include <libxl_event.h>
+#include <libxl_utils.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hypervisor/hypervisor.h"
+#include "hypervisor/watch.h"
+#include "hypervisor/xen_log.h"
+
+struct xs_handle;
+struct pollfd;
+
+struct zl_xen_context {
+	libxl_ctx *ctx;
+	struct zl_xen_log log;
+	atomic_bool broken; // libxl reported a disaster: not to be used again
+	struct pollfd *fds; // room for the event loop
+	int fds_size;
+	struct zl_xen_context *next; // in the pool
+};
+
+struct zl_xen {
+	struct zl_hypervisor base;
+	char *hotplug_program;
+	pthread_mutex_t lock; // idle and idle_count; a leaf
+	struct zl_xen_context *idle;
+	unsigned idle_count;
+	struct zl_watches *watches;
+	struct xs_handle *releases;           // its watch fires when some domain ends
+	struct zl_xen_context *watch_context; // used by the watch thread alone
+};
+
+static inline struct zl_xen *zl_xen_of(struct zl_hypervisor *hv)
+{
+	return (struct zl_xen *)hv;
+}
+
+// ---- contexts (xen.c)
+
+// A context for one operation, its log empty. NULL on error.
+struct zl_xen_context *zl_xen_take(struct zl_xen *xen, struct zl_error *err);
+void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context);
+
+// Sets the error for a libxl return code: "<what>: <libxl's words>". Returns -1.
+int zl_xen_error(struct zl_xen_context *context, int rc, struct zl_error *err, const char *format,
+        ...) __attribute__((format(printf, 4, 5)));
+// The code alone.
+enum zl_code zl_xen_code(int rc);
+
+// ---- asynchronous operations (xen_operation.c)
+
+struct zl_xen_operation {
+	libxl_asyncop_how how; // pass its address as ao_how
+	bool done;
+	int rc;
+};
+
+void zl_xen_operation_init(struct zl_xen_operation *operation);
+
+// `started` is what the libxl function returned. Runs the context's event loop until the operation
+// is done, and returns its result, a libxl return code; ERROR_ABORTED after the token fired.
+int zl_xen_operation_wait(struct zl_xen_context *context, struct zl_xen_operation *operation,
+        int started, const struct zl_cancel *cancel);
+
+// As zl_xen_error, but a fired token's own error (CANCELLED, DEADLINE_EXCEEDED) comes first.
+int zl_xen_operation_error(struct zl_xen_context *context, int rc, const struct zl_cancel *cancel,
+        struct zl_error *err, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+// ---- configuration as libxl has it (xen_config.c); data in, data out
+
+// Fills an initialised libxl_domain_config, which the caller disposes of, also after a failure.
+int zl_xen_config_fill(const struct zl_domain_config *config, const char *hotplug_program,
+        libxl_domain_config *out, struct zl_error *err);
+int zl_xen_disk_fill(const struct zl_disk *disk, const char *hotplug_program,
+        libxl_device_disk *out, struct zl_error *err);
+int zl_xen_nic_fill(const struct zl_nic *nic, const char *hotplug_program, libxl_device_nic *out,
+        struct zl_error *err);
+enum zl_domain_end zl_xen_end(const libxl_dominfo *info);
+
+// ---- operations of the table
+
+int zl_xen_domain_create(struct zl_hypervisor *hv, const struct zl_domain_config *config,
+        const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err);
+int zl_xen_domain_unpause(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
+int zl_xen_domain_destroy(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
+int zl_xen_domain_info(
+        struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_info *ret, struct zl_error *err);
+int zl_xen_domain_list(struct zl_hypervisor *hv, struct zl_domain_info **ret, size_t *ret_count,
+        struct zl_error *err);
+int zl_xen_host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err);
+
+int zl_xen_disk_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_disk *disk,
+        const struct zl_cancel *cancel, struct zl_error *err);
+int zl_xen_disk_remove(struct zl_hypervisor *hv, uint32_t domid, const char *vdev,
+        const struct zl_cancel *cancel, struct zl_error *err);
+int zl_xen_nic_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic *nic,
+        const struct zl_cancel *cancel, struct zl_error *err);
+int zl_xen_nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
+        const struct zl_cancel *cancel, struct zl_error *err);
+
+// NOT_FOUND unless path is a block device (of this domain).
+int zl_xen_disk_present(const struct zl_disk *disk, struct zl_error *err);
+
+int zl_xen_domain_watch(struct zl_hypervisor *hv, uint32_t domid, zl_domain_event *event,
+        void *user, struct zl_error *err);
+void zl_xen_domain_unwatch(struct zl_hypervisor *hv, uint32_t domid);
+int zl_xen_watch_start(struct zl_xen *xen, struct zl_error *err);
+void zl_xen_watch_stop(struct zl_xen *xen);
+
+#endif
