@@ -17,7 +17,7 @@ enum {
 #define ZL_VERSION "0.1.0"
 #endif
 
-static void client_free(struct zl_zone_client *client)
+void zl_client_free(struct zl_zone_client *client)
 {
 	struct process *process;
 	struct process *next;
@@ -94,7 +94,7 @@ static int take_frame(
 	}
 }
 
-static int take_bytes(struct zl_zone_client *client, const uint8_t *bytes, size_t length,
+int zl_client_feed(struct zl_zone_client *client, const uint8_t *bytes, size_t length,
 	struct zl_error *err)
 {
 	struct zl_frame frame;
@@ -123,7 +123,7 @@ static int read_some(struct zl_zone_client *client, bool *ret_more, struct zl_er
 			*ret_more = false;
 			return 0;
 		}
-		if (take_bytes(client, chunk, (size_t)got, err) < 0)
+		if (zl_client_feed(client, chunk, (size_t)got, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -218,7 +218,7 @@ static void task_run(struct zl_loop_task *task)
 		end_channel(client, &err);
 }
 
-static struct zl_zone_client *client_new(struct zl_transport *transport,
+struct zl_zone_client *zl_client_new(struct zl_transport *transport,
 	const struct zl_zone_callbacks *callbacks, void *user, struct zl_error *err)
 {
 	struct zl_zone_client *client = calloc(1, sizeof(*client));
@@ -264,18 +264,18 @@ struct zl_zone_client *zl_zone_client_open(struct zl_zone_loop *loop,
 	const struct zl_cancel *cancel, struct zl_error *err)
 {
 	uint8_t nonce[ZL_FRAME_NONCE_SIZE];
-	struct zl_zone_client *client = client_new(transport, callbacks, user, err);
+	struct zl_zone_client *client = zl_client_new(transport, callbacks, user, err);
 
 	if (client == NULL)
 		return NULL;
 	if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce)) {
 		zl_error_errno(err, errno, "get random bytes");
-		client_free(client);
+		zl_client_free(client);
 		return NULL;
 	}
 	zl_frame_parser_seek(&client->parser, nonce);
 	if (zl_loop_task_add(loop, &client->task, transport->fd, client->events, err) < 0) {
-		client_free(client);
+		zl_client_free(client);
 		return NULL;
 	}
 	if (say_hello(client, nonce, cancel, err) < 0) {
@@ -293,7 +293,7 @@ void zl_zone_client_close(struct zl_zone_client *client)
 	if (client == NULL)
 		return;
 	zl_loop_task_remove(&client->task);
-	client_free(client);
+	zl_client_free(client);
 }
 
 const struct zl_zone_hello *zl_zone_client_hello(const struct zl_zone_client *client)

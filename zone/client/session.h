@@ -108,6 +108,16 @@ static inline struct zl_zone_client *zl_client_of(struct zl_loop_task *task)
 	return (struct zl_zone_client *)(void *)task;
 }
 
+// ---- client.c
+
+// A client that no loop runs yet. Takes the transport over.
+struct zl_zone_client *zl_client_new(struct zl_transport *transport,
+	const struct zl_zone_callbacks *callbacks, void *user, struct zl_error *err);
+void zl_client_free(struct zl_zone_client *client); // NULL is fine
+// Bytes came from the zone. On the loop's thread.
+int zl_client_feed(struct zl_zone_client *client, const uint8_t *bytes, size_t length,
+	struct zl_error *err);
+
 // ---- reply.c: on the loop's thread
 
 // Acts on a control message from the zone. DATA_LOSS: it cannot be true.

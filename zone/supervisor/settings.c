@@ -54,10 +54,8 @@ int zl_sysctl_set(const char *name, const char *value, struct zl_error *err)
 
 int zl_entropy_add(const void *bytes, size_t length, struct zl_error *err)
 {
-	struct {
-		struct rand_pool_info info;
-		uint8_t bytes[ENTROPY_MAX];
-	} pool = {.info = {.entropy_count = (int)(length * 8), .buf_size = (int)length}};
+	_Alignas(struct rand_pool_info) uint8_t space[sizeof(struct rand_pool_info) + ENTROPY_MAX];
+	struct rand_pool_info *pool = (struct rand_pool_info *)(void *)space;
 	zl_auto(fd) int fd = -1;
 
 	if (length == 0)
@@ -65,9 +63,11 @@ int zl_entropy_add(const void *bytes, size_t length, struct zl_error *err)
 	if (length > ENTROPY_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "more than %d bytes of entropy",
 			ENTROPY_MAX);
-	memcpy(pool.bytes, bytes, length);
+	pool->entropy_count = (int)(length * 8);
+	pool->buf_size = (int)length;
+	memcpy(pool->buf, bytes, length);
 	fd = open("/dev/random", O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0)
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) < 0)
 		return zl_error_errno(err, errno, "add to the random pool");
 	return 0;
 }
