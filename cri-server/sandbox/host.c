@@ -35,9 +35,11 @@ static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *e
 	return 0;
 }
 
+// Beside the sandbox's directory and by its short id: the address of a unix socket has 107 bytes.
 static const char *socket_path(struct zl_sandbox *sandbox, struct zl_arena *arena)
 {
-	return zl_arena_printf(arena, "%s/supervisor.sock", sandbox->run_dir);
+	return zl_arena_printf(
+	        arena, "%s/%.12s.sock", sandbox->services->config->run_dir, sandbox->id);
 }
 
 static const char *scratch_path(struct zl_sandbox *sandbox, struct zl_arena *arena)
@@ -83,8 +85,9 @@ static int spawn_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	const char *program = sandbox->services->config->host.supervisor;
-	const char *argv[] = {
-	        program, "--host", "--listen-fd", "3", "--netns", sandbox->netns, NULL};
+	const char *state = zl_arena_printf(&arena, "%s/supervisor", sandbox->run_dir);
+	const char *argv[] = {program, "--host", "--state", state, "--listen-fd", "3", "--netns",
+		sandbox->netns, NULL};
 	zl_auto(fd) int log = open_log(sandbox, err);
 	zl_auto(fd) int listener = zl_socket_listen(socket_path(sandbox, &arena), err);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
@@ -174,6 +177,7 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 	if (sandbox->destroyed)
 		return 0;
 	if (kill_supervisor(sandbox, err) < 0 ||
+	        zl_file_remove(socket_path(sandbox, &arena), err) < 0 ||
 	        zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
