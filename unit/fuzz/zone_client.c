@@ -105,27 +105,71 @@ static struct zl_zone_client *make_client(uint64_t *expected)
 	return client;
 }
 
+static int feed(struct zl_zone_client *client, const uint8_t *bytes, size_t length)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (zl_client_feed(client, bytes, length, &err) < 0)
+		return -1;
+	(void)zl_output_acknowledge(client, &err);
+	if (client->out.length > 1024 * 1024)
+		abort();
+	return 0;
+}
+
+// As it comes, in pieces.
+static void feed_raw(struct zl_zone_client *client, const uint8_t *data, size_t size, size_t piece)
+{
+	for (size_t at = 0; at < size; at += piece) {
+		if (feed(client, data + at, size - at < piece ? size - at : piece) < 0)
+			return;
+	}
+}
+
+// Legal frames with whatever in them, so that it gets past the parser: kind, stream, length, bytes.
+// A stream's offset goes on where it was.
+static void feed_frames(struct zl_zone_client *client, const uint8_t *data, size_t size)
+{
+	uint64_t offsets[8] = {0};
+
+	while (size >= 3) {
+		zl_auto(buffer) struct zl_buffer out = ZL_BUFFER_INIT;
+		struct zl_frame frame = {.kind = data[0] % 5 + 1, .stream = data[1] % 8};
+		size_t length = data[2];
+
+		if (length > size - 3)
+			length = size - 3;
+		frame.more = frame.kind == ZL_FRAME_CONTROL && (data[0] & 0x80) != 0;
+		if (frame.kind == ZL_FRAME_CONTROL)
+			frame.stream = 0;
+		if (frame.kind == ZL_FRAME_CONTROL || frame.kind == ZL_FRAME_DATA) {
+			frame.bytes = data + 3;
+			frame.length = length;
+		}
+		frame.offset = offsets[data[1] % 8];
+		if (frame.kind == ZL_FRAME_DATA)
+			offsets[data[1] % 8] += length;
+		(void)zl_frame_append(&out, &frame, NULL);
+		if (feed(client, out.data, out.length) < 0)
+			return;
+		data += 3 + length;
+		size -= 3 + length;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t expected[3] = {0};
-	struct zl_error err = ZL_ERROR_INIT;
 	struct zl_zone_client *client;
-	size_t piece;
 
 	if (size < 2)
 		return 0;
 	greed = data[0];
-	piece = (size_t)data[1] * 16 + 1;
 	client = make_client(expected);
-	for (size_t at = 2; at < size; at += piece) {
-		size_t length = size - at < piece ? size - at : piece;
-
-		if (zl_client_feed(client, data + at, length, &err) < 0)
-			break;
-		(void)zl_output_acknowledge(client, &err);
-		if (client->out.length > 1024 * 1024)
-			abort();
-	}
+	if ((data[1] & 1) != 0)
+		feed_frames(client, data + 2, size - 2);
+	else
+		feed_raw(client, data + 2, size - 2, (size_t)data[1] * 16 + 1);
 	zl_output_offer_all(client);
 	zl_client_free(client);
 	return 0;

@@ -17,8 +17,7 @@ static const char *const templates[] = {
 	"%s",
 	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":[%s]}}",
 	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/a\"},\"mounts\":[%s]}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":[{\"type\":\"pid\","
-	"\"path\":\"zonelet:%s\"}]}}",
+	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/\",\"namespaces\":[{\"path\":\"zonelet:%s\"}]}}",
 	"{\"process\":{%s},\"linux\":{\"cgroupsPath\":\"%s\"}}",
 };
 
