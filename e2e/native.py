@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 
+from lab import cache
 from lab.agent import Result
 
 CNI = {
@@ -29,7 +30,7 @@ CNI = {
 
 CONFIG = """
 socket: {directory}/zoneletd.sock
-root_dir: {directory}/lib
+root_dir: {disk}/lib
 run_dir: {directory}/run
 handlers: [host]
 default_handler: host
@@ -41,10 +42,19 @@ cni:
   cache_dir: {directory}/cni
   bin_dirs: [/usr/lib/cni]
 images:
-  dir: {directory}/images
+  dir: {disk}/images
   puller: {build}/storage-driver/zonelet-pull
-  puller_user: nobody
+  puller_user: "{puller}"
 """
+
+
+def _open_to_all(path):
+    """Whether another user can get to the path; where not, the puller keeps the daemon's user."""
+    while path != "/":
+        path = os.path.dirname(path)
+        if not os.stat(path).st_mode & 0o001:
+            return False
+    return True
 
 
 class Native:
@@ -55,6 +65,11 @@ class Native:
     def __init__(self, build, registries=None):
         self.build = build
         self.directory = tempfile.mkdtemp(prefix="zonelet-native-", dir="/run")
+        # EROFS mounts files of a real file system only, and /run is a tmpfs.
+        os.makedirs(f"{cache.REPO}/build", exist_ok=True)
+        self.disk = tempfile.mkdtemp(prefix="native-", dir=f"{cache.REPO}/build")
+        os.chmod(self.directory, 0o755)
+        os.chmod(self.disk, 0o755)
         self.socket = f"{self.directory}/zoneletd.sock"
         self.log = f"{self.directory}/zoneletd.log"
         self.netns = os.path.basename(self.directory)
@@ -68,7 +83,8 @@ class Native:
         with open(f"{self.directory}/net.d/10-zonelet.conflist", "w", encoding="ascii") as file:
             json.dump(cni, file)
         with open(f"{self.directory}/zoneletd.yaml", "w", encoding="ascii") as file:
-            file.write(CONFIG.format(directory=self.directory, build=build))
+            file.write(CONFIG.format(directory=self.directory, disk=self.disk, build=build,
+                                     puller="nobody" if _open_to_all(self.disk) else ""))
         if registries:
             self._forward(registries)
 
@@ -136,5 +152,6 @@ class Native:
             helper.wait()
         subprocess.run(["pkill", "-KILL", "-f", self.directory], check=False)
         subprocess.run(["ip", "netns", "del", self.netns], check=False)
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self.directory)
+        for path in (self.directory, self.disk):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path)

@@ -38,7 +38,7 @@ class Crictl:
         return result.stdout
 
     def json(self, *arguments):
-        return json.loads(self(*arguments, "-o", "json"))
+        return json.loads(self(arguments[0], "-o", "json", *arguments[1:]))
 
 
 class Pod:
