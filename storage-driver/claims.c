@@ -11,8 +11,8 @@ void zl_claim_answer(const struct zl_claimant *claimant, const char *layer, bool
 	int length = snprintf(line, sizeof(line), "{\"layer\":\"%s\",\"answer\":\"%s\"}\n", layer,
 	        have ? "have" : "make");
 
-	// Its buffer holds all of a pull's answers. A puller that does not read them loses some, and
-	// then waits for itself alone.
+	// Its buffer holds all of a pull's answers. A puller that does not read them loses some,
+	// and then waits for itself alone.
 	(void)send(claimant->answer_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

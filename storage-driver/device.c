@@ -318,8 +318,7 @@ int zl_store_sweep_devices(struct zl_store *store, struct zl_error *err)
 	char blobs[PATH_MAX];
 	int result = -1;
 
-	zl_store_path(store, "blobs", "", blobs, sizeof(blobs) - 1);
-	(void)strcat(blobs, "/");
+	(void)snprintf(blobs, sizeof(blobs), "%s/blobs/", store->root_dir);
 	pthread_mutex_lock(&store->device_lock);
 	if (uuid_prefix(store, prefix, err) == 0 &&
 	        zl_mapper_each(prefix, sweep_mapped, store, err) == 0)

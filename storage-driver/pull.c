@@ -27,6 +27,8 @@
 #include "storage-driver/reference.h"
 #include "storage-driver/store.h"
 
+enum { JOB_MAX = 60 * 1024 };
+
 struct pull {
 	struct zl_store *store;
 	struct zl_reference reference;
@@ -180,13 +182,13 @@ static json_t *job_json(const struct pull *pull)
 static int send_job(struct pull *pull, struct zl_error *err)
 {
 	zl_auto(json) json_t *json = job_json(pull);
-	zl_auto(buffer) struct zl_buffer line = ZL_BUFFER_LIMIT(60 * 1024);
+	zl_auto(buffer) struct zl_buffer line = ZL_BUFFER_LIMIT(JOB_MAX);
 
 	if (zl_json_print(json, &line, err) < 0 || zl_buffer_append(&line, "\n", 1, err) < 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the pull secret and the list of registries are longer than 60 KiB");
+		        "the pull secret and the list of registries are longer than 60 KiB");
 	if (send(pull->claimant.answer_fd, line.data, line.length, MSG_NOSIGNAL) !=
-		(ssize_t)line.length)
+	        (ssize_t)line.length)
 		return zl_error_errno(err, errno, "send the job to zonelet-pull");
 	return 0;
 }

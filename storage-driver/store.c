@@ -411,7 +411,7 @@ int zl_store_usage(
 		struct stat status;
 
 		if (entry->d_name[0] == '.' ||
-		        fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		        fstatat(store->blobs_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		*ret_bytes += (uint64_t)status.st_blocks * 512;
 		*ret_inodes += 1;
