@@ -195,19 +195,19 @@ static void shell(const char *script)
 	must(zl_spawn_check(argv, NULL, NULL, PATIENCE_SECONDS * 1000, &err), &err);
 }
 
-static void make_image(struct pod *pod)
+void pod_make_image(const char *path)
 {
 	char script[2048];
 
 	(void)snprintf(script, sizeof(script),
-		"set -e; cd %s; mkdir -p tree/bin tree/etc tree/dev tree/proc tree/sys tree/tmp; "
-		"cp /bin/busybox tree/bin/; for a in sh cat echo sleep id ls kill ps stty tty "
+		"set -e; t=$(mktemp -d); cd $t; mkdir -p bin etc dev proc sys tmp; "
+		"cp /bin/busybox bin/; for a in sh cat echo sleep id ls kill ps stty tty "
 		"md5sum dd seq mount touch head hostname yes rm tail true; do "
-		"ln -s busybox tree/bin/$a; done; echo data >tree/etc/plain; "
-		"echo 'root:x:0:0::/:/bin/sh\napp:x:1000:1001::/:/bin/sh' >tree/etc/passwd; "
-		"echo 'app:x:1001:\nextra:x:1005:app' >tree/etc/group; "
-		"mkfs.erofs -Enoinline_data %s tree >/dev/null 2>&1",
-		pod->dir, pod->image);
+		"ln -s busybox bin/$a; done; echo data >etc/plain; "
+		"printf 'root:x:0:0::/:/bin/sh\\napp:x:1000:1001::/:/bin/sh\\n' >etc/passwd; "
+		"printf 'app:x:1001:\\nextra:x:1005:app\\n' >etc/group; "
+		"mkfs.erofs -Enoinline_data %s . >/dev/null 2>&1; rm -rf $t",
+		path);
 	shell(script);
 }
 
@@ -232,7 +232,10 @@ static void spawn_supervisor(struct pod *pod)
 void pod_connect(struct pod *pod)
 {
 	struct zl_error err = ZL_ERROR_INIT;
-	struct zl_transport *transport = zl_socket_connect(pod->socket, &err);
+	struct zl_transport *transport =
+		pod->zone != NULL
+			? zl_vchan_connect((uint32_t)strtoul(pod->zone, NULL, 10), NULL, &err)
+			: zl_socket_connect(pod->socket, &err);
 
 	must(transport != NULL ? 0 : -1, &err);
 	pod->closed = false;
@@ -257,6 +260,10 @@ static void configure(struct pod *pod)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	(void)snprintf(scratch, sizeof(scratch), "%s/scratch", pod->dir);
+	if (pod->zone != NULL) {
+		config.scratch_path = NULL;
+		config.scratch_device = getenv("ZL_ZONE_SCRATCH");
+	}
 	must(zl_zone_configure(pod->client, &config, NULL, &err), &err);
 	// Again is fine.
 	must(zl_zone_configure(pod->client, &config, NULL, &err), &err);
@@ -286,12 +293,16 @@ void pod_start(struct pod *pod)
 	pthread_mutex_init(&pod->lock, NULL);
 	pthread_cond_init(&pod->changed, NULL);
 	pod->appetite = SIZE_MAX;
-	make_image(pod);
-	spawn_supervisor(pod);
+	pod->zone = getenv("ZL_ZONE_DOMID");
+	if (pod->zone == NULL) {
+		pod_make_image(pod->image);
+		spawn_supervisor(pod);
+	}
 	pod->loop = zl_zone_loop_start(&err);
 	must(pod->loop != NULL ? 0 : -1, &err);
 	pod_connect(pod);
-	ck_assert(!zl_zone_client_hello(pod->client)->configured);
+	if (pod->zone == NULL)
+		ck_assert(!zl_zone_client_hello(pod->client)->configured);
 	configure(pod);
 	must(zl_zone_client_resume(pod->client, &err), &err);
 }
@@ -318,7 +329,16 @@ static void check_leaks(struct pod *pod)
 	ck_assert_ptr_null(strstr(zl_buffer_string(&mounts), "zonelet/supervisor"));
 }
 
-void pod_end(struct pod *pod)
+// A zone goes on, and is as it was.
+static void empty_zone(struct pod *pod)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	for (int i = 0; i < 10; i++)
+		must(zl_zone_container_delete(pod->client, pod_id(i), NULL, &err), &err);
+}
+
+static void end_host(struct pod *pod)
 {
 	struct zl_error err = ZL_ERROR_INIT;
 	int status = -1;
@@ -330,10 +350,20 @@ void pod_end(struct pod *pod)
 	while (!pod->closed)
 		wait_change(pod, "the end of the channel");
 	pthread_mutex_unlock(&pod->lock);
-	zl_zone_client_close(pod->client);
-	zl_zone_loop_stop(pod->loop);
 	check_leaks(pod);
 	check_cgroups(pod);
+}
+
+void pod_end(struct pod *pod)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (pod->zone != NULL)
+		empty_zone(pod);
+	else
+		end_host(pod);
+	zl_zone_client_close(pod->client);
+	zl_zone_loop_stop(pod->loop);
 	must(zl_tree_remove(pod->dir, &err), &err);
 	must(zl_file_remove(pod->image, &err), &err);
 	for (size_t i = 0; i < pod->stream_count; i++)
@@ -402,14 +432,23 @@ char *pod_spec(const char *id, const char *script)
 	return text;
 }
 
+struct zl_zone_rootfs pod_rootfs(struct pod *pod, const char **space)
+{
+	if (pod->zone != NULL)
+		return (struct zl_zone_rootfs){.image_device = getenv("ZL_ZONE_IMAGE")};
+	space[0] = pod->image;
+	space[1] = NULL;
+	return (struct zl_zone_rootfs){.image_files = space};
+}
+
 void pod_create(
 	struct pod *pod, const char *id, const char *script, bool stdin_open, bool terminal)
 {
-	const char *files[] = {pod->image, NULL};
+	const char *files[2];
 	zl_auto(free) char *spec = pod_spec(id, script);
 	struct zl_zone_container container = {
 		.id = id,
-		.rootfs = {.image_files = files},
+		.rootfs = pod_rootfs(pod, files),
 		.oci_spec = spec,
 		.stdin_open = stdin_open,
 		.terminal = terminal,

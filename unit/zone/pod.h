@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pod for tests: the real zonelet-supervisor under `host`, a real EROFS image with busybox, and a
-// client that keeps all it is told.
+// A pod for tests: the real zonelet-supervisor, a real EROFS image with busybox, and a client that
+// keeps all it is told.
+//
+// Usually the supervisor runs under `host`. In a dom0 the environment can name a zone that is
+// running already, and the same tests go over its vchan:
+//   ZL_ZONE_DOMID    its domid
+//   ZL_ZONE_IMAGE    the image's device in it ("/dev/xvdb"), made by `unit-zone-supervisor --image FILE`
+//   ZL_ZONE_SCRATCH  an ext4 device in it for writable layers
 #ifndef ZL_UNIT_ZONE_POD_H
 #define ZL_UNIT_ZONE_POD_H
 
@@ -32,6 +38,7 @@ struct pod {
 	char dir[POD_DIR_SIZE];    // socket, scratch, image
 	char socket[POD_DIR_SIZE + 16];
 	char image[512];
+	const char *zone;          // its domid, NULL under `host`
 	struct zl_process supervisor;
 	struct zl_zone_loop *loop;
 	struct zl_zone_client *client;
@@ -46,6 +53,10 @@ struct pod {
 	bool closed;
 };
 
+// Makes the image.
+void pod_make_image(const char *path);
+// The root of a container.
+struct zl_zone_rootfs pod_rootfs(struct pod *pod, const char **space);
 // Starts the supervisor, connects and configures. Ends the test on failure.
 void pod_start(struct pod *pod);
 // Shuts it down, checks that it ended well and left nothing, and frees all.

@@ -252,7 +252,7 @@ END_TEST
 
 START_TEST(refusals)
 {
-	const char *files[] = {pod.image, NULL};
+	const char *files[2];
 	const char *absent[] = {"/nonexistent.erofs", NULL};
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "true");
 	struct zl_zone_container container = {
@@ -261,7 +261,7 @@ START_TEST(refusals)
 
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.message, "/nonexistent.erofs"));
-	container.rootfs.image_files = files;
+	container.rootfs = pod_rootfs(&pod, files);
 	container.oci_spec = "{";
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
@@ -284,11 +284,11 @@ END_TEST
 
 START_TEST(users)
 {
-	const char *files[] = {pod.image, NULL};
+	const char *files[2];
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "id -u; id -g; id -G");
 	const uint32_t supplemental[] = {2000};
 	struct zl_zone_container container = {.id = pod_id(1),
-		.rootfs = {.image_files = files},
+		.rootfs = pod_rootfs(&pod, files),
 		.oci_spec = spec,
 		.user = "app",
 		.supplemental_groups = supplemental,
@@ -310,15 +310,16 @@ END_TEST
 
 START_TEST(readonly_root)
 {
-	const char *files[] = {pod.image, NULL};
+	const char *files[2];
 	zl_auto(free) char *spec = pod_spec(
 		pod_id(1), "touch /etc/new 2>/dev/null && echo written || echo refused");
 	struct zl_zone_container container = {.id = pod_id(1),
-		.rootfs = {.image_files = files, .readonly = true},
+		.rootfs = pod_rootfs(&pod, files),
 		.oci_spec = spec,
 		.user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
+	container.rootfs.readonly = true;
 	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(zl_zone_container_start(
 				 pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
@@ -437,12 +438,12 @@ END_TEST
 
 START_TEST(shared_pid_namespace)
 {
-	const char *files[] = {pod.image, NULL};
+	const char *files[2];
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "ps; sleep 1000");
 	char *own = strstr(spec, "{\"type\":\"pid\"}");
 	zl_auto(buffer) struct zl_buffer changed = ZL_BUFFER_INIT;
 	struct zl_zone_container container = {
-		.id = pod_id(1), .rootfs = {.image_files = files}, .user = ""};
+		.id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_ptr_nonnull(own);
@@ -455,20 +456,25 @@ START_TEST(shared_pid_namespace)
 	ck_assert_msg(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0},
 			      NULL, &err) == 0,
 		"%s", err.message);
-	pod_wait_text(&pod, pod_id(1), NULL, "pause");
+	// Its first process is the pod's, not its own shell.
+	pod_wait_text(&pod, pod_id(1), NULL, pod.zone != NULL ? "init" : "pause");
 	ck_assert_int_eq(
 		zl_zone_container_signal(pod.client, pod_id(1), SIGKILL, true, NULL, &err), 0);
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 137);
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("supervisor");
 	TCase *tests = tcase_create("containers");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	if (argc == 3 && strcmp(argv[1], "--image") == 0) {
+		pod_make_image(argv[2]);
+		return EXIT_SUCCESS;
+	}
 	// An own process for each test costs nothing here, and shows what a test leaves behind.
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 120);
