@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -96,7 +97,6 @@ class Registries:
         server = UnixServer(f"{self.directory}/{SOCKETS[port]}", handler)
         server.faults, server.lock = self.faults, self.faults.lock
         if tls:
-            import ssl
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls["certificate"], tls["key"])
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

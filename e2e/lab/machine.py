@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -161,9 +162,10 @@ class Machine:
         while self.running():
             if time.monotonic() > deadline:
                 raise LabError(f"QEMU of \"{self.name}\" does not end")
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.facts()["pid"], os.WNOHANG)
             time.sleep(0.01)
+        # It is our own child if we started it: no zombie of it shall stay.
+        with contextlib.suppress(ChildProcessError, OSError):
+            os.waitpid(self.facts()["pid"], 0)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def down(self):
@@ -198,7 +200,6 @@ class Machine:
         argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
         source = None
         if input is not None:
-            import io
             source = io.BytesIO(input.encode() if isinstance(input, str) else input)
         return self.agent.run(argv, source, timeout, check, cwd)
 
