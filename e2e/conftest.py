@@ -9,7 +9,6 @@ bare       the same from the level `booted`, without the project's package
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 
@@ -89,7 +88,7 @@ class Runner:
                 package = level.newest_package()
                 if not package:
                     pytest.fail("there is no package to install in dom0: run `make deb` first", pytrace=False)
-                self.levels[key] = level.ready(shape, package, crictl_path())
+                self.levels[key] = level.ready(shape, package, level.crictl())
         return key, self.levels[key]
 
     def start(self, name, options):
@@ -113,13 +112,6 @@ class Runner:
 @pytest.fixture(scope="session")
 def runner(registry):
     return Runner(registry)
-
-
-def crictl_path():
-    """The crictl that tools/gotools has built, or None."""
-    directory = subprocess.run([f"{cache.REPO}/tools/gotools", "--path"], check=True, capture_output=True,
-                               text=True).stdout.strip()
-    return f"{directory}/crictl" if os.path.exists(f"{directory}/crictl") else None
 
 
 def machine_for_test(request, runner, name):

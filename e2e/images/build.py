@@ -252,3 +252,7 @@ def _push(layout, name, target):
             tool([*copy, *options, source, f"dir:{work}/image"], LOG)
             source, options = f"dir:{work}/image", []
         tool([*copy, "--dest-tls-verify=false", *options, source, target], LOG)
+
+
+if __name__ == "__main__":
+    print(made().path)

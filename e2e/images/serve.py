@@ -5,6 +5,7 @@ The first three are Debian's docker-registry over one read-only storage; the tok
 misbehaving registry are this process's threads.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -129,15 +130,23 @@ class Registries:
 
 
 def main():
-    """python3 -m images.serve DIRECTORY: serves until it is ended."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: images.serve DIRECTORY")
+    """images.serve DIRECTORY [FILE]: serves until it is ended, or nobody holds a lock on FILE any more."""
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: images.serve DIRECTORY [LOCK]")
     os.makedirs(sys.argv[1], mode=0o700, exist_ok=True)
     for name in os.listdir(sys.argv[1]):
         os.unlink(f"{sys.argv[1]}/{name}")
+    if len(sys.argv) == 3:
+        threading.Thread(target=_end_with, args=(sys.argv[2],), daemon=True).start()
     with Registries(sys.argv[1]):
         print("ready", flush=True)
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+def _end_with(path):
+    with open(path, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 
@@ -26,7 +27,8 @@ def parser():
                     help="cold: boot it; booted: dom0 is up; ready: the package is installed (default if there is one)")
     _shape_options(up)
     up.add_argument("--deb", help="the package to install for `ready` (default: the newest in build/)")
-    up.add_argument("--crictl", help="the crictl to install for `ready`")
+    up.add_argument("--crictl", help="the crictl to install for `ready` (default: what tools/gotools built)")
+    up.add_argument("--no-registry", action="store_true", help="without the registries behind registry.lab")
     run = command("run", "run a command in dom0")
     run.add_argument("--timeout", type=float, help="seconds after which it is killed")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="one word: a shell command line")
@@ -69,7 +71,7 @@ def saved_level(options, name):
     package = options.deb or level.newest_package()
     if not package:
         raise LabError("there is no package to install: run `make deb`, or give --deb FILE")
-    return level.ready(shape, package, options.crictl)
+    return level.ready(shape, package, options.crictl or level.crictl())
 
 
 def up(target, options):
@@ -80,8 +82,22 @@ def up(target, options):
         target.run("systemctl is-system-running --wait", check=False, timeout=level.BOOT_PATIENCE)
     else:
         target.start(level=saved_level(options, name))
+    if not options.no_registry:
+        serve_registries(target)
     cache.say(f"\"{target.name}\" is up ({name}) after {time.monotonic() - start:.1f} s; console: {target.console}")
     return 0
+
+
+def serve_registries(target):
+    """Starts the registries of e2e/images, which end with the machine."""
+    directory = f"{target.sockets}/serve"
+    os.makedirs(cache.LOGS, exist_ok=True)
+    with open(f"{cache.LOGS}/registry.log", "ab") as log:
+        server = subprocess.Popen([sys.executable, "-m", "images.serve", directory, f"{target.directory}/lock"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+    if server.stdout.readline() != b"ready\n":
+        raise LabError(f"the registries do not start; full log: {cache.LOGS}/registry.log")
+    target.set_registry(directory)
 
 
 def run(target, options):

@@ -63,33 +63,33 @@ def _boot(shape, directory):
         machine.save(directory)
 
 
-def ready(shape, package, crictl=None):
+def ready(shape, package, crictl_program=None):
     """The level `ready`: `booted` with the package (a .deb file) installed and started."""
     below = booted(shape)
-    files = [f"@{path}" for path in (package, crictl) if path]
+    files = [f"@{path}" for path in (package, crictl_program) if path]
     key = cache.digest(below.saved.id, *files)
 
     def build(directory):
-        _install(below, package, crictl, directory)
+        _install(below, package, crictl_program, directory)
 
     saved = cache.make("ready", key, build, f"installed {os.path.basename(package)}, and saved the machine")
     cache.prune("ready", 3)
     return Level("ready", shape, below.made, saved, below.locks)
 
 
-def _install(below, package, crictl, directory):
+def _install(below, package, crictl_program, directory):
     content = f"{directory}/payload"
     os.mkdir(content)
     shutil.copy(package, f"{content}/package.deb")
-    if crictl:
-        shutil.copy(crictl, f"{content}/crictl")
+    if crictl_program:
+        shutil.copy(crictl_program, f"{content}/crictl")
     with _scratch_machine("making-ready", directory) as machine:
         machine.start(level=below, payload=content)
         with machine.payload() as path:
             try:
                 # Debian's dpkg syncs every file to the disk; this disk is thrown away.
                 machine.run(f"dpkg --force-unsafe-io --force-confold -i {path}/package.deb", timeout=600)
-                if crictl:
+                if crictl_program:
                     machine.run(f"install {path}/crictl /usr/local/bin/crictl")
             except CommandFailed as error:
                 raise LabError(f"the package does not install in dom0: {error}") from error
@@ -144,3 +144,10 @@ def newest_package():
     """The project's package as `make deb` leaves it, or None."""
     found = glob.glob(f"{cache.REPO}/build/*.deb")
     return max(found, key=os.path.getmtime) if found else None
+
+
+def crictl():
+    """The crictl that tools/gotools has built, or None."""
+    directory = subprocess.run([f"{cache.REPO}/tools/gotools", "--path"], check=True, capture_output=True,
+                               text=True).stdout.strip()
+    return f"{directory}/crictl" if os.path.exists(f"{directory}/crictl") else None

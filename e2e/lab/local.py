@@ -5,14 +5,16 @@ Nothing is restored and nothing is thrown away here: what a caller does stays do
 """
 
 import contextlib
-import io
 import os
 import shutil
 import subprocess
-import time
+import threading
 
-from . import LabError
-from .agent import CommandFailed, CommandTimeout, Result
+from . import LabError, machine
+from .agent import Agent, CommandTimeout
+
+# The lab's own programs run inside the build root; the machine is what its first process sees.
+OUTSIDE = ["nsenter", "--target", "1", "--mount", "--"]
 
 
 def is_dom0():
@@ -22,79 +24,71 @@ def is_dom0():
     return False
 
 
-class LocalAgent:
-    """agent.Agent on this machine."""
-
-    def stream(self, argv, source=None, on_output=None, on_errors=None, timeout=None, cwd="/root"):
-        """Runs argv; its output is given to the two functions when it has ended. Returns the exit code."""
-        try:
-            done = subprocess.run(argv, input=source.read() if source else b"", capture_output=True, timeout=timeout,
-                                  cwd=cwd, start_new_session=True, check=False)
-        except FileNotFoundError as error:
-            raise LabError(f"this machine: {argv[0]}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise CommandTimeout(f"`{' '.join(argv)}` did not end within {timeout} s and was killed") from error
-        for data, function in ((done.stdout, on_output), (done.stderr, on_errors)):
-            if function and data:
-                function(data)
-        return done.returncode if done.returncode >= 0 else 128 - done.returncode
-
-    def shell(self, argv, cwd="/root"):
-        return subprocess.run(argv, cwd=cwd, check=False).returncode
-
-
-class Machine:
-    """This machine."""
-
-    kind = "local"
-    name = "this machine"
-    console = "(this machine's own)"
+class LocalAgent(Agent):
+    """Runs commands on this machine in place of an emulated one."""
 
     def __init__(self):
+        super().__init__(None)
+
+    def stream(self, argv, source=None, on_output=None, on_errors=None, timeout=None, cwd="/root"):
+        process = subprocess.Popen([*OUTSIDE, "env", "-C", cwd, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, start_new_session=True)
+        workers = [threading.Thread(target=_pass_on, args=pair) for pair in (
+            (process.stdout, on_output), (process.stderr, on_errors))]
+        workers.append(threading.Thread(target=_feed, args=(source, process.stdin), daemon=True))
+        for worker in workers:
+            worker.start()
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, 9)
+            process.wait()
+            raise CommandTimeout(f"`{' '.join(argv)}` did not end within {timeout} s and was killed") from error
+        finally:
+            for worker in workers[:2]:
+                worker.join(1)
+        return code if code >= 0 else 128 - code
+
+    def set_clock(self, seconds):
+        raise LabError("the clock of this machine is not the lab's to set")
+
+    def shell(self, argv, cwd="/root"):
+        return subprocess.run([*OUTSIDE, "env", "-C", cwd, *argv], check=False).returncode
+
+
+def _pass_on(stream, function):
+    while data := stream.read1(65536):
+        if function:
+            function(data)
+
+
+def _feed(source, stream):
+    with contextlib.suppress(BrokenPipeError):
+        if source:
+            shutil.copyfileobj(source, stream)
+        stream.close()
+
+
+class Machine(machine.Machine):
+    """This machine. It cannot be started, saved or ended."""
+
+    kind = "local"
+
+    def __init__(self):
+        super().__init__("this-machine")
         self.agent = LocalAgent()
+        self.console = "/var/log/xen/console/hypervisor.log"
 
     def running(self):
         return True
 
     def start(self, **_):
-        raise LabError("this machine is a Xen dom0 itself: nothing to start")
+        raise LabError("this machine is a Xen dom0 itself: there is nothing to start")
 
-    def remove(self):
-        """Nothing: the machine stays."""
+    def save(self, directory):
+        raise LabError("this machine is a Xen dom0 itself: it cannot be saved")
 
-    down = remove
+    def down(self):
+        """Nothing: the machine stays up."""
 
-    def run(self, command, check=True, timeout=120, input=None, cwd="/root"):
-        argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        data = input.encode() if isinstance(input, str) else input
-        out, err, start = [], [], time.monotonic()
-        code = self.agent.stream(argv, io.BytesIO(data) if data is not None else None, out.append, err.append, timeout,
-                                 cwd)
-        result = Result(command if isinstance(command, str) else " ".join(argv), code,
-                        b"".join(out).decode(errors="replace"), b"".join(err).decode(errors="replace"),
-                        time.monotonic() - start)
-        if check and code != 0:
-            raise CommandFailed(result)
-        return result
-
-    def put(self, local, remote):
-        _copy(local, remote)
-
-    def get(self, remote, local):
-        _copy(remote, local)
-
-    def collect(self, directory):
-        os.makedirs(directory, exist_ok=True)
-        if os.path.isdir("/var/log/xen"):
-            shutil.copytree("/var/log/xen", f"{directory}/xen", dirs_exist_ok=True)
-
-
-def _copy(source, target):
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
-        if os.path.isdir(source):
-            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-        else:
-            shutil.copy(source, target)
-    except OSError as error:
-        raise LabError(f"cannot copy {source} to {target}: {error.strerror}") from error
+    remove = down

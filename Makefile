@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything is built and tested inside a Debian 13 root that tools/root makes; see docs/lab.md.
+# `make` alone lists the targets.
+
+ENTER := tools/enter
+LAB   := e2e/lab/lab
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-unit test-fuzz test-e2e demo lab bench-start format lint deb clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+demo: ## set everything up and show a pod in its own Xen domain
+	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@$(ENTER) env PYTHONPATH=e2e python3 -m demo
+
+lab: ## leave that machine running, with a shell; crictl, xl and zonectl are ready
+	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@tools/lab-shell
+
+test: ## unit tests with sanitizers, fuzz targets, end-to-end tests
+	@tools/setup build-root kernel dom0-root images machine crictl package ready tests
+	@$(MAKE) --no-print-directory run-unit run-e2e
+
+test-unit: ## unit tests with address and undefined-behaviour sanitizers
+	@tools/setup build-root tests
+	@$(MAKE) --no-print-directory run-unit
+
+test-e2e: ## end-to-end tests on Xen in the lab
+	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@$(MAKE) --no-print-directory run-e2e
+
+test-fuzz: ## each fuzz target for a fixed number of inputs
+	@tools/setup build-root fuzz
+	@$(ENTER) ctest --test-dir build/fuzz --output-on-failure -R '^fuzz' -j 2
+
+.PHONY: run-unit run-e2e
+run-unit:
+	@$(ENTER) ctest --test-dir build/test --output-on-failure -j 2
+
+run-e2e:
+	@e2e/run
+
+build: ## the programs, into build/release
+	@tools/setup build-root kernel package
+
+deb: build ## the Debian package, into build/
+
+bench-start: ## time a pod's start beside containerd's, on a deterministic clock
+	@tools/setup build-root kernel dom0-root images crictl package
+	@bench/run
+
+format: ## clang-format on all C files
+	@$(ENTER) sh -c 'git ls-files "*.c" "*.h" | xargs clang-format -i'
+
+lint: ## clang-format and clang-tidy, changing nothing
+	@tools/setup build-root
+	@$(ENTER) tools/lint
+
+clean: ## remove build/ (the cache stays: tools/root says where)
+	rm -rf build
