@@ -9,8 +9,11 @@
 // Everything under `root_dir` is either complete or removed at the next zl_store_open: blobs are
 // made under temporary names, synced and renamed; what the database does not know is swept.
 //
-// Thread rule: any function from any thread; pulls of the same reference wait for one another and
-// share the work of common layers.
+// Thread rule: any function from any thread. Pulls of the same reference go one after the other;
+// pulls of different images at the same time fetch a layer that both need once.
+//
+// One process at a time: zl_store_open takes a lock on root_dir (UNAVAILABLE when it is held). The
+// programs mkfs.erofs (erofs-utils 1.8) and mke2fs (e2fsprogs) must be in PATH.
 #ifndef ZL_STORAGE_DRIVER_STORAGE_H
 #define ZL_STORAGE_DRIVER_STORAGE_H
 
@@ -79,7 +82,8 @@ typedef void zl_pull_progress(
 // docker.io/library/busybox:latest). NOT_FOUND: image or tag unknown; UNAUTHENTICATED,
 // PERMISSION_DENIED: the registry refused; UNAVAILABLE: it cannot be reached; DATA_LOSS: a digest
 // does not match; FAILED_PRECONDITION: nothing for this architecture; INVALID_ARGUMENT: reference,
-// manifest or layer malformed or hostile. Each names reference, object, and remedy.
+// manifest or layer malformed or hostile; CANCELLED, DEADLINE_EXCEEDED: the token fired. Each names
+// reference, object, and remedy, and nothing stays of a pull that failed.
 struct zl_image *zl_store_pull(struct zl_store *store, const char *reference,
         const struct zl_image_auth *auth, zl_pull_progress *progress, void *user,
         const struct zl_cancel *cancel, struct zl_error *err);
@@ -104,10 +108,12 @@ int zl_store_usage(
 char **zl_store_image_files(struct zl_store *store, const char *image_id, struct zl_error *err);
 
 // One read-only block device that holds the whole image; `holder` (a container id) is counted, the
-// same holder twice counts once. The path is written to ret_path.
+// same holder twice counts once. The path is written to ret_path: "/dev/loopN" for an image of one
+// layer, "/dev/dm-N" for others. FAILED_PRECONDITION: no loop driver, no device mapper.
 int zl_store_image_device(struct zl_store *store, const char *image_id, const char *holder,
         char ret_path[static 64], struct zl_error *err);
-// The device goes with its last holder. Absent is success. Survives restarts of the daemon:
+// The device goes with its last holder, or, while a zone still has it open, when the zone closes
+// it. Absent is success. Survives restarts of the daemon:
 // holders are told again with zl_store_image_device, then zl_store_sweep removes the rest.
 int zl_store_image_release(
         struct zl_store *store, const char *image_id, const char *holder, struct zl_error *err);
@@ -116,7 +122,9 @@ int zl_store_image_release(
 int zl_store_shared_device(
         struct zl_store *store, const char *path, char ret_path[static 64], struct zl_error *err);
 
-// A sparse scratch disk of this size with an empty ext4, as a loop device; for one sandbox.
+// A sparse scratch disk of this size (1 MiB to 16 TiB, else OUT_OF_RANGE) with an empty ext4
+// without a journal, as a loop device; for one sandbox, whose id has the form of base/id.h. Again
+// for the same sandbox: the same device. An empty template of each size is kept in root_dir.
 int zl_store_scratch_create(struct zl_store *store, const char *sandbox_id, uint64_t bytes,
         char ret_path[static 64], struct zl_error *err);
 int zl_store_scratch_remove(struct zl_store *store, const char *sandbox_id, struct zl_error *err);
