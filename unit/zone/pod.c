@@ -185,18 +185,19 @@ void pod_set_appetite(struct pod *pod, size_t bytes)
 	pthread_mutex_unlock(&pod->lock);
 }
 
-// ---- image and supervisor
-
-static void shell(const char *script)
+const char *pod_id(int number)
 {
-	const char *argv[] = {"sh", "-c", script, NULL};
-	struct zl_error err = ZL_ERROR_INIT;
+	static char ids[10][65];
 
-	must(zl_spawn_check(argv, NULL, NULL, PATIENCE_SECONDS * 1000, &err), &err);
+	(void)snprintf(ids[number], sizeof(ids[number]), "%063d%d", 0, number);
+	return ids[number];
 }
 
-void pod_make_image(const char *path)
+// ---- image and supervisor
+
+int pod_make_image(const char *path, struct zl_error *err)
 {
+	const char *argv[] = {"sh", "-c", NULL, NULL};
 	char script[2048];
 
 	(void)snprintf(script, sizeof(script),
@@ -208,7 +209,8 @@ void pod_make_image(const char *path)
 		"printf 'app:x:1001:\\nextra:x:1005:app\\n' >etc/group; "
 		"mkfs.erofs -Enoinline_data %s . >/dev/null 2>&1; rm -rf $t",
 		path);
-	shell(script);
+	argv[2] = script;
+	return zl_spawn_check(argv, NULL, NULL, PATIENCE_SECONDS * 1000, err);
 }
 
 static void spawn_supervisor(struct pod *pod)
@@ -247,6 +249,15 @@ void pod_disconnect(struct pod *pod)
 {
 	zl_zone_client_close(pod->client);
 	pod->client = NULL;
+}
+
+// A zone goes on: it is made as it was, also after a test that was killed.
+static void empty_zone(struct pod *pod)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	for (int i = 0; i < 10; i++)
+		must(zl_zone_container_delete(pod->client, pod_id(i), NULL, &err), &err);
 }
 
 static void configure(struct pod *pod)
@@ -295,7 +306,7 @@ void pod_start(struct pod *pod)
 	pod->appetite = SIZE_MAX;
 	pod->zone = getenv("ZL_ZONE_DOMID");
 	if (pod->zone == NULL) {
-		pod_make_image(pod->image);
+		must(pod_make_image(pod->image, &err), &err);
 		spawn_supervisor(pod);
 	}
 	pod->loop = zl_zone_loop_start(&err);
@@ -303,6 +314,8 @@ void pod_start(struct pod *pod)
 	pod_connect(pod);
 	if (pod->zone == NULL)
 		ck_assert(!zl_zone_client_hello(pod->client)->configured);
+	else
+		empty_zone(pod);
 	configure(pod);
 	must(zl_zone_client_resume(pod->client, &err), &err);
 }
@@ -327,15 +340,6 @@ static void check_leaks(struct pod *pod)
 	ck_assert_int_eq(zl_file_read("/proc/self/mounts", 1 << 20, &mounts, NULL), 0);
 	ck_assert_ptr_null(strstr(zl_buffer_string(&mounts), "zltest-"));
 	ck_assert_ptr_null(strstr(zl_buffer_string(&mounts), "zonelet/supervisor"));
-}
-
-// A zone goes on, and is as it was.
-static void empty_zone(struct pod *pod)
-{
-	struct zl_error err = ZL_ERROR_INIT;
-
-	for (int i = 0; i < 10; i++)
-		must(zl_zone_container_delete(pod->client, pod_id(i), NULL, &err), &err);
 }
 
 static void end_host(struct pod *pod)
@@ -374,14 +378,6 @@ void pod_end(struct pod *pod)
 }
 
 // ---- containers
-
-const char *pod_id(int number)
-{
-	static char ids[10][65];
-
-	(void)snprintf(ids[number], sizeof(ids[number]), "%063d%d", 0, number);
-	return ids[number];
-}
 
 static json_t *process_of(const char *script)
 {

@@ -54,7 +54,7 @@ struct pod {
 };
 
 // Makes the image.
-void pod_make_image(const char *path);
+int pod_make_image(const char *path, struct zl_error *err);
 // The root of a container.
 struct zl_zone_rootfs pod_rootfs(struct pod *pod, const char **space);
 // Starts the supervisor, connects and configures. Ends the test on failure.

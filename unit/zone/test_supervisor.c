@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "unit/zone/pod.h"
 
 static struct pod pod;
@@ -464,6 +465,44 @@ START_TEST(shared_pid_namespace)
 }
 END_TEST
 
+// Whether containers can be given a limit here: not on a machine with version 1 hierarchies.
+static bool has_memory_controller(void)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+
+	return pod.zone != NULL ||
+	       (zl_file_read("/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL) == 0 &&
+		       strstr(zl_buffer_string(&text), "memory") != NULL);
+}
+
+START_TEST(out_of_memory)
+{
+	const char *files[2];
+	zl_auto(free) char *spec = pod_spec(pod_id(1), "tail /dev/zero");
+	zl_auto(buffer) struct zl_buffer limited = ZL_BUFFER_INIT;
+	char *part = strstr(spec, "\"cgroupsPath\"");
+	struct zl_zone_container container = {
+		.id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
+	struct zl_error err = ZL_ERROR_INIT;
+	struct pod_exit gone;
+
+	if (!has_memory_controller())
+		return;
+	ck_assert_int_eq(zl_buffer_printf(&limited, &err,
+				 "%.*s\"resources\":{\"memory\":{\"limit\":16777216}},%s",
+				 (int)(part - spec), spec, part),
+		0);
+	container.oci_spec = zl_buffer_string(&limited);
+	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
+	ck_assert_msg(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0},
+			      NULL, &err) == 0,
+		"%s", err.message);
+	gone = pod_wait_exit(&pod, pod_id(1), NULL);
+	ck_assert_int_eq(gone.code, 137);
+	ck_assert(gone.oom);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("supervisor");
@@ -472,8 +511,12 @@ int main(int argc, char **argv)
 	int failed;
 
 	if (argc == 3 && strcmp(argv[1], "--image") == 0) {
-		pod_make_image(argv[2]);
-		return EXIT_SUCCESS;
+		struct zl_error err = ZL_ERROR_INIT;
+
+		if (pod_make_image(argv[2], &err) == 0)
+			return EXIT_SUCCESS;
+		(void)fprintf(stderr, "%s\n", err.message);
+		return EXIT_FAILURE;
 	}
 	// An own process for each test costs nothing here, and shows what a test leaves behind.
 	tcase_add_checked_fixture(tests, setup, teardown);
@@ -498,6 +541,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tests, slow_reader);
 	tcase_add_test(tests, delete_while_running);
 	tcase_add_test(tests, shared_pid_namespace);
+	tcase_add_test(tests, out_of_memory);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
