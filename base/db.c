@@ -12,7 +12,7 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 
 struct zl_db {
 	sqlite3 *handle;
-	char *path;	      // for messages
+	char *path;           // for messages
 	pthread_mutex_t lock; // recursive
 	bool in_transaction;  // under the lock
 };
@@ -20,7 +20,7 @@ struct zl_db {
 static enum zl_code code_of(int extended)
 {
 	if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY ||
-		extended == SQLITE_CONSTRAINT_ROWID)
+	        extended == SQLITE_CONSTRAINT_ROWID)
 		return ZL_ALREADY_EXISTS;
 	switch (extended & 0xff) {
 	case SQLITE_CONSTRAINT:
@@ -61,7 +61,7 @@ static int db_failure(struct zl_db *db, const char *what, struct zl_error *err)
 	enum zl_code code = code_of(sqlite3_extended_errcode(db->handle));
 
 	return zl_error_set(err, code, "database %s: %s: %s%s", db->path, what,
-		sqlite3_errmsg(db->handle), remedy_of(code));
+	        sqlite3_errmsg(db->handle), remedy_of(code));
 }
 
 // SQLite would make the file with the umask's mode; its WAL files take the mode of the file itself.
@@ -80,12 +80,12 @@ static int configure(struct zl_db *db, enum zl_db_durability durability, struct 
 	sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
 	sqlite3_extended_result_codes(db->handle, 1);
 	if (zl_db_exec(db,
-		    "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;",
-		    err) < 0)
+	            "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;",
+	            err) < 0)
 		return -1;
 	return zl_db_exec(db,
-		durability == ZL_DB_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-		err);
+	        durability == ZL_DB_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+	        err);
 }
 
 static void init_lock(pthread_mutex_t *lock)
@@ -116,10 +116,10 @@ struct zl_db *zl_db_open(const char *path, enum zl_db_durability durability, str
 	if (make_private(path, err) < 0)
 		return NULL;
 	result = sqlite3_open_v2(path, &db->handle,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
+	        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
 	if (result != SQLITE_OK) {
 		zl_error_set(
-			err, code_of(result), "open database %s: %s", path, sqlite3_errstr(result));
+		        err, code_of(result), "open database %s: %s", path, sqlite3_errstr(result));
 		return NULL;
 	}
 	if (configure(db, durability, err) < 0)
@@ -149,7 +149,7 @@ int zl_db_exec(struct zl_db *db, const char *sql, struct zl_error *err)
 }
 
 int zl_db_prepare(
-	struct zl_db_query *query, struct zl_db *db, const char *sql, struct zl_error *err)
+        struct zl_db_query *query, struct zl_db *db, const char *sql, struct zl_error *err)
 {
 	sqlite3_stmt *statement = NULL;
 
@@ -200,7 +200,7 @@ void zl_db_bind_blob(struct zl_db_query *query, int index, const void *bytes, si
 		note_bind(query, sqlite3_bind_zeroblob(query->statement, index, 0));
 	else
 		note_bind(query, sqlite3_bind_blob64(
-					 query->statement, index, bytes, length, SQLITE_TRANSIENT));
+		                         query->statement, index, bytes, length, SQLITE_TRANSIENT));
 }
 
 int zl_db_step(struct zl_db_query *query, struct zl_error *err)
@@ -209,8 +209,8 @@ int zl_db_step(struct zl_db_query *query, struct zl_error *err)
 
 	if (query->failure != 0)
 		return zl_error_set(err, code_of(query->failure), "database %s: bind to '%s': %s",
-			query->db->path, sqlite3_sql(query->statement),
-			sqlite3_errstr(query->failure));
+		        query->db->path, sqlite3_sql(query->statement),
+		        sqlite3_errstr(query->failure));
 	result = sqlite3_step(query->statement);
 	if (result == SQLITE_ROW)
 		return 1;
@@ -259,7 +259,7 @@ int zl_db_begin(struct zl_db_transaction *transaction, struct zl_db *db, struct 
 	if (db->in_transaction) {
 		pthread_mutex_unlock(&db->lock);
 		return zl_error_set(
-			err, ZL_INTERNAL, "database %s: transactions do not nest", db->path);
+		        err, ZL_INTERNAL, "database %s: transactions do not nest", db->path);
 	}
 	if (zl_db_exec(db, "BEGIN IMMEDIATE", err) < 0) {
 		pthread_mutex_unlock(&db->lock);
@@ -299,7 +299,7 @@ void zl_db_transaction_release(struct zl_db_transaction *transaction)
 }
 
 static int read_version(
-	struct zl_db *db, const char *module, int64_t *ret_version, struct zl_error *err)
+        struct zl_db *db, const char *module, int64_t *ret_version, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 	int found;
@@ -315,14 +315,14 @@ static int read_version(
 }
 
 static int write_version(
-	struct zl_db *db, const char *module, int64_t version, struct zl_error *err)
+        struct zl_db *db, const char *module, int64_t version, struct zl_error *err)
 {
 	zl_auto(db_query) struct zl_db_query query = ZL_DB_QUERY_INIT;
 
 	if (zl_db_prepare(&query, db,
-		    "INSERT INTO zl_schema (module, version) VALUES (?, ?) "
-		    "ON CONFLICT (module) DO UPDATE SET version = excluded.version",
-		    err) < 0)
+	            "INSERT INTO zl_schema (module, version) VALUES (?, ?) "
+	            "ON CONFLICT (module) DO UPDATE SET version = excluded.version",
+	            err) < 0)
 		return -1;
 	zl_db_bind_text(&query, 1, module);
 	zl_db_bind_int(&query, 2, version);
@@ -331,7 +331,7 @@ static int write_version(
 
 // One step. The version is read again inside the transaction: two programs may open at once.
 static int migrate_once(struct zl_db *db, const char *module, const char *const *migrations,
-	size_t count, bool *ret_done, struct zl_error *err)
+        size_t count, bool *ret_done, struct zl_error *err)
 {
 	zl_auto(db_transaction) struct zl_db_transaction transaction = ZL_DB_TRANSACTION_INIT;
 	int64_t version = 0;
@@ -340,28 +340,28 @@ static int migrate_once(struct zl_db *db, const char *module, const char *const 
 		return -1;
 	if (version < 0 || (uint64_t)version > count)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"database %s: the tables of '%s' have version %lld and this program knows "
-			"%zu; install the newer version again",
-			db->path, module, (long long)version, count);
+		        "database %s: the tables of '%s' have version %lld and this program knows "
+		        "%zu; install the newer version again",
+		        db->path, module, (long long)version, count);
 	*ret_done = (uint64_t)version == count;
 	if (*ret_done)
 		return 0;
 	if (zl_db_exec(db, migrations[version], err) < 0 ||
-		write_version(db, module, version + 1, err) < 0)
+	        write_version(db, module, version + 1, err) < 0)
 		return zl_error_wrap(
-			err, "migrate '%s' to version %lld", module, (long long)version + 1);
+		        err, "migrate '%s' to version %lld", module, (long long)version + 1);
 	return zl_db_commit(&transaction, err);
 }
 
 int zl_db_migrate(struct zl_db *db, const char *module, const char *const *migrations, size_t count,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	bool done = false;
 
 	if (zl_db_exec(db,
-		    "CREATE TABLE IF NOT EXISTS zl_schema ("
-		    "module TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
-		    err) < 0)
+	            "CREATE TABLE IF NOT EXISTS zl_schema ("
+	            "module TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
+	            err) < 0)
 		return -1;
 	while (!done) {
 		if (migrate_once(db, module, migrations, count, &done, err) < 0)

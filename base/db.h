@@ -55,7 +55,7 @@ ZL_AUTO_DEFINE(db, struct zl_db *, zl_db_close);
 // together with its new version number. FAILED_PRECONDITION when the database knows more migrations
 // than we do: a newer version of the program made it.
 int zl_db_migrate(struct zl_db *db, const char *module, const char *const *migrations, size_t count,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // Runs SQL without parameters and without a result (one or more statements).
 int zl_db_exec(struct zl_db *db, const char *sql, struct zl_error *err);
@@ -65,7 +65,7 @@ int zl_db_exec(struct zl_db *db, const char *sql, struct zl_error *err);
 struct zl_db_query {
 	struct zl_db *db; // whose lock is held; NULL when there is no query
 	void *statement;  // sqlite3_stmt
-	int failure;	  // first failed bind, told by the next step; 0 if none
+	int failure;      // first failed bind, told by the next step; 0 if none
 };
 
 #define ZL_DB_QUERY_INIT {.db = NULL}
@@ -73,7 +73,7 @@ struct zl_db_query {
 // Prepares one SQL statement and takes the connection's lock. `query` must be initialised and not
 // in use. On failure there is nothing to release (releasing does no harm).
 int zl_db_prepare(
-	struct zl_db_query *query, struct zl_db *db, const char *sql, struct zl_error *err);
+        struct zl_db_query *query, struct zl_db *db, const char *sql, struct zl_error *err);
 void zl_db_query_release(struct zl_db_query *query);
 ZL_AUTO_DEFINE_VALUE(db_query, struct zl_db_query, zl_db_query_release);
 
