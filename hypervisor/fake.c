@@ -290,12 +290,6 @@ static void free_domain(struct fake_domain *domain)
 	free(domain->cmdline);
 	free(domain);
 }
-static inline void release_domain(struct fake_domain *domain)
-{
-	if (domain != NULL)
-		free_domain(domain);
-}
-ZL_AUTO_DEFINE(fake_domain, struct fake_domain *, release_domain);
 
 static void remove_domain(struct fake_domain **at)
 {
@@ -372,27 +366,41 @@ static int put_devices(
 	return 0;
 }
 
+static struct fake_domain *new_domain(
+        struct fake *fake, const struct zl_domain_config *config, struct zl_error *err)
+{
+	struct fake_domain *domain = calloc(1, sizeof(*domain));
+
+	if (domain == NULL) {
+		zl_error_nomem(err);
+		return NULL;
+	}
+	fill_info(fake, config, &domain->info);
+	if (put_devices(domain, config, err) < 0) {
+		free_domain(domain);
+		return NULL;
+	}
+	return domain;
+}
+
 static int domain_create(struct zl_hypervisor *hv, const struct zl_domain_config *config,
         const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err)
 {
 	struct fake *fake = fake_of(hv);
-	zl_auto(fake_domain) struct fake_domain *domain = NULL;
+	struct fake_domain *domain;
 
 	if (zl_domain_config_check(config, err) < 0 ||
 	        enter(fake, ZL_FAKE_DOMAIN_CREATE, cancel, err) < 0)
 		return -1;
-	domain = calloc(1, sizeof(*domain));
-	if (domain == NULL)
-		return zl_error_nomem(err);
 	LOCKED(fake);
 	if (check_room(fake, config, err) < 0)
 		return -1;
-	fill_info(fake, config, &domain->info);
-	if (put_devices(domain, config, err) < 0)
+	domain = new_domain(fake, config, err);
+	if (domain == NULL)
 		return -1;
-	*ret_domid = domain->info.domid;
 	domain->next = fake->domains;
-	fake->domains = zl_take(domain);
+	fake->domains = domain;
+	*ret_domid = domain->info.domid;
 	return 0;
 }
 

@@ -92,9 +92,12 @@ int zl_xen_disk_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_di
 	context = zl_xen_take(xen, err);
 	if (context == NULL)
 		return -1;
-	result = add_disk(context, domid, disk, xen->hotplug_program, cancel, &own);
-	if (result < 0 && own.code != ZL_ALREADY_EXISTS)
-		undo_add_disk(context, domid, disk->vdev);
+	result = zl_xen_need_domain(context, domid, &own);
+	if (result == 0) {
+		result = add_disk(context, domid, disk, xen->hotplug_program, cancel, &own);
+		if (result < 0 && own.code != ZL_ALREADY_EXISTS)
+			undo_add_disk(context, domid, disk->vdev);
+	}
 	zl_xen_give(xen, context);
 	if (result < 0 && err != NULL)
 		*err = own;
@@ -170,9 +173,12 @@ int zl_xen_nic_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic
 	context = zl_xen_take(xen, err);
 	if (context == NULL)
 		return -1;
-	result = add_nic(context, domid, nic, xen->hotplug_program, cancel, &own);
-	if (result < 0 && own.code != ZL_ALREADY_EXISTS)
-		(void)remove_nic(context, domid, nic->devid, true, NULL, NULL);
+	result = zl_xen_need_domain(context, domid, &own);
+	if (result == 0) {
+		result = add_nic(context, domid, nic, xen->hotplug_program, cancel, &own);
+		if (result < 0 && own.code != ZL_ALREADY_EXISTS)
+			(void)remove_nic(context, domid, nic->devid, true, NULL, NULL);
+	}
 	zl_xen_give(xen, context);
 	if (result < 0 && err != NULL)
 		*err = own;

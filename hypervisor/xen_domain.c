@@ -56,8 +56,8 @@ static int free_memory(struct zl_xen_context *context, uint64_t *ret_bytes, stru
 static int check_memory(struct zl_xen_context *context, const struct zl_domain_config *config,
         libxl_domain_config *xl, struct zl_error *err)
 {
-	uint64_t need_kib;
-	uint64_t free_bytes;
+	uint64_t need_kib = 0;
+	uint64_t free_bytes = 0;
 	int rc = libxl_domain_need_memory(context->ctx, xl, NO_DOMID, &need_kib);
 
 	if (rc != 0)
@@ -94,14 +94,15 @@ static int destroy(struct zl_xen_context *context, uint32_t domid)
 	return zl_xen_operation_wait(context, &operation, rc, NULL);
 }
 
-// A failed build may have lost a race for the name or the memory; then that is the error.
-static int explain(struct zl_xen_context *context, const struct zl_domain_config *config,
-        libxl_domain_config *xl, int rc, const struct zl_cancel *cancel, struct zl_error *err)
+// Takes back what a failed build left (libxl does that itself, except after an abort: "the domain
+// may or may not exist"), and looks whether it lost a race for the name or the memory: then that is
+// the error.
+static int give_up(struct zl_xen_context *context, const struct zl_domain_config *config,
+        libxl_domain_config *xl, uint32_t domid, struct zl_error *err)
 {
-	zl_xen_operation_error(context, rc, cancel, err, "make the domain \"%s\"", config->name);
-	if (rc == ERROR_ABORTED || err == NULL)
-		return -1;
-	if (check_name(context, config, err) == 0)
+	if (domid != NO_DOMID && libxl_domain_info(context->ctx, NULL, domid) == 0)
+		(void)destroy(context, domid);
+	if (err != NULL && err->code == ZL_INTERNAL && check_name(context, config, err) == 0)
 		(void)check_memory(context, config, xl, err);
 	return -1;
 }
@@ -121,10 +122,8 @@ static int build(struct zl_xen_context *context, const struct zl_domain_config *
 		*ret_domid = domid;
 		return 0;
 	}
-	// libxl takes a failed domain back itself, but an aborted one "may or may not exist".
-	if (domid != NO_DOMID)
-		(void)destroy(context, domid);
-	return explain(context, config, xl, rc, cancel, err);
+	zl_xen_operation_error(context, rc, cancel, err, "make the domain \"%s\"", config->name);
+	return give_up(context, config, xl, domid, err);
 }
 
 static int create(struct zl_xen *xen, struct zl_xen_context *context,
@@ -159,19 +158,37 @@ int zl_xen_domain_create(struct zl_hypervisor *hv, const struct zl_domain_config
 
 // ---- unpause and destroy
 
+static int no_info(struct zl_xen_context *context, int rc, uint32_t domid, struct zl_error *err)
+{
+	if (rc == ERROR_DOMAIN_NOTFOUND)
+		return zl_error_set(err, ZL_NOT_FOUND, "there is no domain %u", (unsigned)domid);
+	return zl_xen_error(context, rc, err, "look at domain %u", (unsigned)domid);
+}
+
+int zl_xen_need_domain(struct zl_xen_context *context, uint32_t domid, struct zl_error *err)
+{
+	int rc = libxl_domain_info(context->ctx, NULL, domid);
+
+	return rc == 0 ? 0 : no_info(context, rc, domid, err);
+}
+
 int zl_xen_domain_unpause(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err)
 {
 	struct zl_xen *xen = zl_xen_of(hv);
 	struct zl_xen_context *context = zl_xen_take(xen, err);
+	int result;
 	int rc;
 
 	if (context == NULL)
 		return -1;
-	rc = libxl_domain_unpause(context->ctx, domid, NULL);
-	if (rc != 0)
-		zl_xen_error(context, rc, err, "start domain %u", (unsigned)domid);
+	result = zl_xen_need_domain(context, domid, err);
+	if (result == 0) {
+		rc = libxl_domain_unpause(context->ctx, domid, NULL);
+		if (rc != 0)
+			result = zl_xen_error(context, rc, err, "start domain %u", (unsigned)domid);
+	}
 	zl_xen_give(xen, context);
-	return rc == 0 ? 0 : -1;
+	return result;
 }
 
 int zl_xen_domain_destroy(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err)
@@ -226,10 +243,8 @@ static int info(struct zl_xen_context *context, uint32_t domid, struct zl_domain
 
 	libxl_dominfo_init(&xl);
 	rc = libxl_domain_info(context->ctx, &xl, domid);
-	if (rc == ERROR_DOMAIN_NOTFOUND)
-		return zl_error_set(err, ZL_NOT_FOUND, "there is no domain %u", (unsigned)domid);
 	if (rc != 0)
-		return zl_xen_error(context, rc, err, "look at domain %u", (unsigned)domid);
+		return no_info(context, rc, domid, err);
 	convert(context, &xl, ret);
 	return 0;
 }

@@ -90,6 +90,15 @@ void step_await_state(const char *type, uint32_t domid, unsigned devid, char sta
 	(void)xs_unwatch(xs, path, "state");
 }
 
+void step_await_gone(const char *path)
+{
+	int64_t start = step_now();
+
+	while (access(path, F_OK) == 0)
+		step_need(step_now() - start < PATIENCE_S * 1000000LL, "still there: %s", path);
+	step_print("  until the kernel had let go of it", start);
+}
+
 static void need_no_node(const char *format, ...)
 {
 	char path[256];
@@ -109,7 +118,8 @@ static void need_no_file(const char *directory, const char *part)
 	DIR *dir = opendir(directory);
 	struct dirent *entry;
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
+	while (dir != NULL &&
+	        (entry = readdir(dir)) != NULL) // NOLINT(concurrency-mt-unsafe): its own DIR
 		step_need(strstr(entry->d_name, part) == NULL, "left: %s/%s", directory,
 		        entry->d_name);
 	if (dir != NULL)
@@ -118,8 +128,10 @@ static void need_no_file(const char *directory, const char *part)
 
 void step_no_traces(uint32_t domid, const char *uuid, const char *ifname)
 {
-	char text[32];
+	char text[64];
 
+	(void)snprintf(text, sizeof(text), "/sys/class/net/%s", ifname);
+	step_await_gone(text);
 	need_no_node("/local/domain/%u", domid);
 	need_no_node("/local/domain/0/backend/vbd/%u", domid);
 	need_no_node("/local/domain/0/backend/vif/%u", domid);
@@ -128,7 +140,6 @@ void step_no_traces(uint32_t domid, const char *uuid, const char *ifname)
 	need_no_node("/vm/%s", uuid);
 	need_no_file("/var/lib/xen", uuid);
 	need_no_file("/var/run/xen", uuid);
-	need_no_file("/sys/class/net", ifname);
 	(void)snprintf(text, sizeof(text), "vif%u.", domid);
 	need_no_file("/sys/class/net", text);
 }

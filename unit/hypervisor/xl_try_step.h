@@ -25,6 +25,10 @@ void step_expect(
 // Waits until a back end of dom0 has reached a XenbusState (4: connected).
 void step_await_state(const char *type, uint32_t domid, unsigned devid, char state);
 
+// Waits until a path is gone. The kernel takes a back end's interface and block device down after
+// it has said "closed", and tells nobody when it is done, so this polls.
+void step_await_gone(const char *path);
+
 // A watch's events, to be waited for.
 void step_on_event(void *user, uint32_t domid, enum zl_domain_end end);
 enum zl_domain_end step_await_event(uint32_t domid);

@@ -8,6 +8,7 @@
 //   read      reads the first sector of xvda and powers off if it says "zonelet-try", else panics
 //   cpus      powers off if the kernel has as many processors as `cpus=` says, else panics
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,23 +20,32 @@ static int read_disk(void)
 {
 	static const char expected[] = "zonelet-try";
 	char sector[512] = {0};
-	int fd = open("/dev/xvda", O_RDONLY);
+	int fd;
 
+	// The front end's probe is not over when init starts.
+	do
+		fd = open("/dev/xvda", O_RDONLY);
+	while (fd < 0 && sched_yield() == 0);
 	return fd >= 0 && read(fd, sector, sizeof(sector)) == (ssize_t)sizeof(sector) &&
 	       memcmp(sector, expected, sizeof(expected) - 1) == 0;
 }
 
 // The kernel hands "name=value" parameters it does not know to init's environment.
+static const char *parameter(const char *name)
+{
+	return getenv(name); // NOLINT(concurrency-mt-unsafe): this program has one thread
+}
+
 static int wanted(const char *what)
 {
-	const char *want = getenv("try");
+	const char *want = parameter("try");
 
 	return want != NULL && strcmp(want, what) == 0;
 }
 
 int main(void)
 {
-	const char *cpus = getenv("cpus");
+	const char *cpus = parameter("cpus");
 
 	(void)mkdir("/dev", 0755);
 	(void)mkdir("/sys", 0755);
@@ -46,7 +56,7 @@ int main(void)
 	if (wanted("read"))
 		return read_disk() ? reboot(RB_POWER_OFF) : 1;
 	if (wanted("cpus"))
-		return cpus != NULL && sysconf(_SC_NPROCESSORS_ONLN) == atol(cpus)
+		return cpus != NULL && sysconf(_SC_NPROCESSORS_ONLN) == strtol(cpus, NULL, 10)
 		               ? reboot(RB_POWER_OFF)
 		               : 1;
 	if (wanted("poweroff"))
