@@ -20,6 +20,8 @@
 
 #define zl_auto(name) __attribute__((cleanup(zl_auto_##name)))
 
+// A type cannot be put in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define ZL_AUTO_DEFINE(name, type, release)                                                        \
 	static inline void zl_auto_##name(type *object)                                            \
 	{                                                                                          \
@@ -34,6 +36,7 @@
 		release(object);                                                                   \
 	}                                                                                          \
 	static inline void zl_auto_##name(type *object)
+// NOLINTEND(bugprone-macro-parentheses)
 
 // Moves a pointer out of a variable that would release it.
 #define zl_take(pointer)                                                                           \

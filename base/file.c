@@ -241,6 +241,7 @@ static int remove_content(struct removal *tree, int dir_fd, struct zl_error *err
 		struct dirent *entry;
 
 		errno = 0;
+		// NOLINTNEXTLINE(concurrency-mt-unsafe): the directory is ours alone
 		entry = readdir(dir);
 		if (entry == NULL)
 			return errno == 0 ? 0 : zl_error_errno(err, errno, "list directory");

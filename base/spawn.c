@@ -12,7 +12,13 @@
 
 #include "base/clock.h"
 
-enum { STDIO_COUNT = 3, FIRST_EXTRA_FD = 3, EXTRA_MAX = 16, PIPE_CHUNK = 64 * 1024 };
+enum {
+	STDIO_COUNT = 3,
+	FIRST_EXTRA_FD = 3,
+	EXTRA_MAX = 16,
+	PIPE_CHUNK = 64 * 1024,
+	DIAGNOSTICS_MAX = 64 * 1024
+};
 
 // Descriptors of ours that lie where one of the child's must go are first copied above all of
 // those: a dup2 would overwrite them, or, onto itself, keep close-on-exec. The copies are closed
@@ -331,7 +337,7 @@ static const char *last_line(struct zl_buffer *text)
 int zl_spawn_check(const char *const *argv, struct zl_buffer *out, const struct zl_cancel *cancel,
         int timeout_ms, struct zl_error *err)
 {
-	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(64 * 1024);
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(DIAGNOSTICS_MAX);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
 	char reason[64];
 	int status = 0;

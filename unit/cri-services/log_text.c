@@ -74,18 +74,18 @@ static struct line parse(const char *text, size_t length)
 	struct line line = {.stream = ZL_LOG_STDOUT};
 	size_t head = TIME_LENGTH + 1 + strlen("stdout F ");
 
-	ck_assert_msg(length >= head && has_time(text, length), "line: %.*s",
-	        (int)(length > 80 ? 80 : length), text);
+	if (!(length >= head && has_time(text, length)))
+		ck_abort_msg("line: %.*s", (int)(length > 80 ? 80 : length), text);
 	text += TIME_LENGTH + 1;
 	if (strncmp(text, "stderr ", 7) == 0)
 		line.stream = ZL_LOG_STDERR;
 	else
-		ck_assert_msg(strncmp(text, "stdout ", 7) == 0, "stream: %.9s", text);
-	ck_assert_msg((text[7] == 'F' || text[7] == 'P') && text[8] == ' ', "tag: %.9s", text);
+		must(strncmp(text, "stdout ", 7) == 0);
+	must((text[7] == 'F' || text[7] == 'P') && text[8] == ' ');
 	line.full = text[7] == 'F';
 	line.text = text + 9;
 	line.length = length - head;
-	ck_assert_uint_le(line.length, ZL_LOG_LINE_MAX);
+	must(line.length <= ZL_LOG_LINE_MAX);
 	return line;
 }
 
@@ -102,7 +102,7 @@ static void each_line(const char *path, line_visitor *visit, void *user)
 		const char *end = memchr(start, '\n', raw.length - at);
 		struct line line;
 
-		ck_assert_msg(end != NULL, "the log ends within a line");
+		must(end != NULL); // else the log ends within a line
 		line = parse(start, (size_t)(end - start));
 		visit(&line, user);
 		at += (size_t)(end - start) + 1;
@@ -113,12 +113,11 @@ static void append_line(const struct line *line, void *out)
 {
 	struct zl_error err = ZL_ERROR_INIT;
 
-	ck_assert_int_eq(zl_buffer_printf(out, &err, "%s %c ",
-	                         line->stream == ZL_LOG_STDERR ? "stderr" : "stdout",
-	                         line->full ? 'F' : 'P'),
-	        0);
-	ck_assert_int_eq(zl_buffer_append(out, line->text, line->length, &err), 0);
-	ck_assert_int_eq(zl_buffer_append(out, "\n", 1, &err), 0);
+	must(zl_buffer_printf(out, &err, "%s %c ",
+	             line->stream == ZL_LOG_STDERR ? "stderr" : "stdout",
+	             line->full ? 'F' : 'P') == 0);
+	must(zl_buffer_append(out, line->text, line->length, &err) == 0);
+	must(zl_buffer_append(out, "\n", 1, &err) == 0);
 }
 
 void log_lines(const char *path, struct zl_buffer *out)
@@ -147,9 +146,9 @@ static void append_text(const struct line *line, void *user)
 
 	if (line->stream != gathering->stream)
 		return;
-	ck_assert_int_eq(zl_buffer_append(gathering->out, line->text, line->length, &err), 0);
+	must(zl_buffer_append(gathering->out, line->text, line->length, &err) == 0);
 	if (line->full)
-		ck_assert_int_eq(zl_buffer_append(gathering->out, "\n", 1, &err), 0);
+		must(zl_buffer_append(gathering->out, "\n", 1, &err) == 0);
 }
 
 void log_stream(const char *path, enum zl_log_stream stream, struct zl_buffer *out)

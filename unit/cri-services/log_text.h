@@ -10,6 +10,14 @@
 #include "base/buffer.h"
 #include "cri-server/container/log.h"
 
+// An assertion for loops. Check's own tell the parent of each that holds, which is slow by the
+// hundred thousand.
+#define must(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			ck_abort_msg("%s", #condition);                                            \
+	} while (0)
+
 // The directory of a test, made and removed by the fixtures, and two paths in it.
 extern char log_dir[64];
 extern char log_path[128];
