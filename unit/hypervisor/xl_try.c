@@ -393,6 +393,32 @@ static void hung_attach(void)
 	zl_cancel_release(&attach.cancel);
 }
 
+// The front end has just begun to look at the disk, or not yet.
+static void destroy_after_attach(void)
+{
+	struct zl_disk disk = {.vdev = "xvdc", .path = given.disk2};
+
+	(void)printf("a disk attached and the zone destroyed at once\n");
+	for (int round = 0; round < 3; round++) {
+		struct zone zone;
+		struct zl_error err = ZL_ERROR_INIT;
+		int64_t start;
+
+		prepare(&zone, "try-quick", 14, "try=idle");
+		create(&zone, "create");
+		if (round == 0)
+			boot(&zone);
+		else
+			unpause(&zone);
+		start = step_now();
+		step_expect("disk_add", ZL_OK,
+			hv->ops->disk_add(hv, zone.domid, &disk, NULL, &err), &err, start);
+		if (round == 2)
+			step_await_state("vbd", zone.domid, XVDC, '4');
+		destroy(&zone, "destroy");
+	}
+}
+
 // The zone never sees it: it is paused.
 static void detach_from_a_paused_zone(void)
 {
@@ -512,6 +538,7 @@ static const struct {
         {"others", destroyed_by_others},
         {"mistakes", mistakes},
         {"hung", hung_attach},
+        {"quick", destroy_after_attach},
         {"paused", detach_from_a_paused_zone},
         {"cancel", cancelled_create},
         {"crowd", crowd},
