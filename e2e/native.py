@@ -140,6 +140,10 @@ class Native:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
+    def log_text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
     def log_tail(self, lines=40):
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return "".join(file.readlines()[-lines:])

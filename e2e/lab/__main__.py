@@ -79,6 +79,7 @@ def up(target, options):
     name = options.level or ("ready" if options.deb or level.newest_package() else "booted")
     if name == "cold":
         target.start(shape_of(options))
+        target.agent.wait(level.BOOT_PATIENCE)
         target.run("systemctl is-system-running --wait", check=False, timeout=level.BOOT_PATIENCE)
     else:
         target.start(level=saved_level(options, name))

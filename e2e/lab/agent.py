@@ -72,7 +72,10 @@ def connect_unix(path):
 @contextlib.contextmanager
 def _locked_port(directory):
     """The number of a port that nobody uses, held for the length of the block."""
-    locks = [os.open(f"{directory}/port{n}.lock", os.O_RDWR | os.O_CREAT, 0o600) for n in range(PORTS)]
+    try:
+        locks = [os.open(f"{directory}/port{n}.lock", os.O_RDWR | os.O_CREAT, 0o600) for n in range(PORTS)]
+    except FileNotFoundError as error:
+        raise LabError("this machine is not up; `lab list` shows those that are, `lab up` starts one") from error
     try:
         while True:
             for number, lock in enumerate(locks):
@@ -198,6 +201,11 @@ class Agent:
             session = Session.open(f"{self.directory}/port{number}", time.monotonic() + patience)
             with contextlib.closing(session.sock):
                 yield session
+
+    def wait(self, patience):
+        """Returns once dom0's agent answers."""
+        with self.session(patience):
+            pass
 
     def stream(self, argv, source=None, on_output=None, on_errors=None, timeout=None, cwd="/root"):
         """Runs argv, giving its output to the two functions as it comes. Returns the exit code."""

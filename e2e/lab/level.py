@@ -10,6 +10,7 @@ migrates it to a file. Starting from it copies nothing: the new machine's disk i
 
 import contextlib
 import glob
+import inspect
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import time
 
 from . import LabError, cache, dom0
 from .agent import CommandFailed
-from .cache import LAB, say
+from .cache import say
 from .machine import Machine
 from .qemu import PROGRAM
 
@@ -40,8 +41,7 @@ def booted(shape):
     """The level `booted` of a shape."""
     made = dom0.made()
     version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
-    code = [f"@{LAB}/{name}.py" for name in ("qemu", "machine", "level")]
-    key = cache.digest(made.id, version, shape.key(), *code)
+    key = cache.digest(made.id, version, shape.key(), IDLE, inspect.getsource(_boot))
     saved = cache.make("booted", key, lambda directory: _boot(shape, directory), "booted Xen and dom0, and saved them")
     cache.prune("booted", 4)
     cache.prune("dom0", 2)
@@ -52,7 +52,7 @@ def _boot(shape, directory):
     with _scratch_machine("making-booted", directory) as machine:
         start = time.monotonic()
         machine.start(shape)
-        machine.agent.run(["true"], timeout=BOOT_PATIENCE)
+        machine.agent.wait(BOOT_PATIENCE)
         say(f"dom0's userland is up: {time.monotonic() - start:.0f} s")
         state = machine.run("systemctl is-system-running --wait", check=False, timeout=BOOT_PATIENCE).stdout.strip()
         if state != "running":
@@ -67,7 +67,7 @@ def ready(shape, package, crictl_program=None):
     """The level `ready`: `booted` with the package (a .deb file) installed and started."""
     below = booted(shape)
     files = [f"@{path}" for path in (package, crictl_program) if path]
-    key = cache.digest(below.saved.id, *files)
+    key = cache.digest(below.saved.id, inspect.getsource(_install), *files)
 
     def build(directory):
         _install(below, package, crictl_program, directory)

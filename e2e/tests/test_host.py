@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""zoneletd with the host handler on this machine: what it does with pods, and what a kill leaves."""
+
+import concurrent.futures
+import os
+import subprocess
+import time
+
+import pytest
+
+from images import PLAIN
+from lab import cache
+from native import Native
+from pods import Crictl, CrictlError, log_text, run_pod
+
+IMAGE = f"127.0.0.1:{PLAIN}/busybox:1"
+
+
+def build_directory():
+    """The programs with sanitizers if they are built, else those of the package."""
+    for name in ("test", "release"):
+        path = f"{cache.REPO}/build/{name}"
+        if os.path.exists(f"{path}/cri-server/zoneletd"):
+            return path
+    pytest.fail("zoneletd is not built: run `make test-unit` or `make build` first", pytrace=False)
+    return None
+
+
+@pytest.fixture
+def native(registry):
+    node = Native(build_directory(), registry)
+    try:
+        node.start()
+        node.crictl = Crictl(node, node.socket)
+        node.crictl("pull", IMAGE)
+        before = picture(node)
+        yield node
+        left = difference(before, picture(node))
+        assert not left, f"the test left behind: {left}\n{node.log_tail()}"
+        assert "ERROR: AddressSanitizer" not in node.log_text() and "runtime error:" not in node.log_text()
+    except BaseException:
+        print(node.log_tail(60))
+        raise
+    finally:
+        node.close()
+
+
+def picture(node):
+    """What pods of this node make: namespaces, links, leases, files, processes, cgroups, mounts."""
+    def listed(command):
+        return set(node.run(["sh", "-c", f"{command} || true"]).stdout.split("\n"))
+    return {
+        "netns": listed("ls /run/netns | grep ^zonelet- | grep -v native"),
+        "link": listed("ip -o link | grep -o 'veth[^@: ]*'"),
+        "lease": listed(f"ls {node.directory}/leases/zonelet 2>/dev/null | grep '^[0-9]'"),
+        "file": listed(f"find {node.directory}/run {node.disk}/lib {node.directory}/cni -mindepth 1 "
+                       "-not -name 'state.db*' 2>/dev/null"),
+        "process": listed("pgrep -f '^[^ ]*(zonelet-supervisor|zonelet-pull|mkfs.erofs)' -a"),
+        "cgroup": listed("find /sys/fs/cgroup -path '*zonelet*' -type d"),
+        "mount": listed("cut -d' ' -f5 /proc/self/mountinfo"),
+        "rule": listed("nft list ruleset 2>/dev/null | grep -c dnat"),
+    }
+
+
+def difference(before, after):
+    return {kind: sorted(after[kind] - before[kind]) for kind in before if after[kind] - before[kind]}
+
+
+def test_life_of_a_pod(native):
+    pod = run_pod(native.crictl, "life")
+    container = pod.container(IMAGE, "echo hello; echo wrong >&2; exec sleep 1000")
+    assert pod.status()["status"]["state"] == "SANDBOX_READY"
+    assert native.crictl("exec", "-s", container, "hostname").strip() == "life"
+    native.crictl("stop", "-t", "0", container)
+    state = native.crictl.json("inspect", container)["status"]
+    assert (state["state"], state["exitCode"]) == ("CONTAINER_EXITED", 137)
+    log = pod.log()
+    assert log_text(log) == "hello\n" and log_text(log, "stderr") == "wrong\n"
+    pod.remove()
+    assert native.crictl("pods", "-q").strip() == ""
+
+
+def test_exec_tells_output_exit_code_and_timeout(native):
+    pod = run_pod(native.crictl, "exec")
+    container = pod.container(IMAGE, "exec sleep 1000")
+    result = native.crictl.result("exec", "-s", container, "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert "out" in result.stdout and "err" in result.stderr + result.stdout and "7" in result.stderr
+    with pytest.raises(CrictlError) as error:
+        native.crictl("exec", "-s", "--timeout", "1", container, "sleep", "100")
+    assert error.value.code == "DeadlineExceeded"
+    # What was too slow is gone.
+    assert "sleep 100\n" not in native.crictl("exec", "-s", container, "ps", "-o", "args")
+    pod.remove()
+
+
+def test_command_not_found_names_it(native):
+    pod = run_pod(native.crictl, "nocommand")
+    container = pod.container(IMAGE, ["/no/such/program"], start=False)
+    with pytest.raises(CrictlError, match="/no/such/program"):
+        native.crictl("start", container)
+    state = native.crictl.json("inspect", container)["status"]
+    assert (state["state"], state["exitCode"], state["reason"]) == ("CONTAINER_EXITED", 128, "StartError")
+    pod.remove()
+
+
+@pytest.mark.parametrize("image,code", [(f"127.0.0.1:{PLAIN}/nothing:1", "NotFound"),
+                                        (f"127.0.0.1:{PLAIN}/busybox:nothing", "NotFound")])
+def test_unknown_image(native, image, code):
+    with pytest.raises(CrictlError, match=image.split("/")[-1].split(":")[0]) as error:
+        native.crictl("pull", image)
+    assert error.value.code == code
+
+
+def test_unknown_handler(native):
+    with pytest.raises(CrictlError, match="no runtime handler \"nothing\".*host") as error:
+        run_pod(native.crictl, "handler", handler="nothing")
+    assert error.value.code == "InvalidArgument"
+
+
+COUNT = "i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done; echo end; exec sleep 1000"
+
+
+def test_kill_of_the_daemon_loses_no_output(native):
+    pod = run_pod(native.crictl, "output")
+    container = pod.container(IMAGE, COUNT)
+    for _ in range(4):
+        native.kill()
+        native.start()
+    deadline = time.monotonic() + 30
+    while "F end" not in pod.log():
+        assert time.monotonic() < deadline, pod.log()[-300:]
+        time.sleep(0.05)
+    assert log_text(pod.log()).splitlines() == [f"line {i}" for i in range(4000)] + ["end"]
+    assert native.crictl("exec", "-s", container, "echo", "alive").strip() == "alive"
+    pod.remove()
+
+
+def test_exit_while_the_daemon_is_away(native):
+    pod = run_pod(native.crictl, "away")
+    container = pod.container(IMAGE, "sleep 1; echo last words; exit 3")
+    native.kill()
+    time.sleep(1.5)
+    native.start()
+    state = native.crictl.json("inspect", container)["status"]
+    assert (state["state"], state["exitCode"]) == ("CONTAINER_EXITED", 3)
+    deadline = time.monotonic() + 10
+    while "last words" not in pod.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pod.remove()
+
+
+def test_clean_stop_leaves_pods_running(native):
+    pod = run_pod(native.crictl, "stop")
+    container = pod.container(IMAGE, "exec sleep 1000")
+    assert native.stop() == 0
+    native.start()
+    assert native.crictl("exec", "-s", container, "echo", "alive").strip() == "alive"
+    pod.remove()
+
+
+@pytest.mark.parametrize("step", ["reserve", "supervisor", "connect", "hello", "cni", "splice", "configure"])
+def test_kill_in_each_step_of_a_start(native, step):
+    native.stop()
+    native.start(ZONELET_FAILPOINTS=f"run.{step}=kill")
+    with pytest.raises(CrictlError):
+        run_pod(native.crictl, "killed")
+    assert native.process.wait(timeout=10) == -9
+    native.start()
+    assert native.crictl("pods", "-q").strip() == ""
+    run_pod(native.crictl, "killed").remove()
+
+
+def test_dead_supervisor_makes_the_pod_not_ready(native):
+    pod = run_pod(native.crictl, "dead")
+    container = pod.container(IMAGE, "exec sleep 1000")
+    native.run(["pkill", "-KILL", "-f", f"zonelet-supervisor.*{pod.id}"])
+    deadline = time.monotonic() + 10
+    while pod.status()["status"]["state"] != "SANDBOX_NOTREADY":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert native.crictl.json("inspect", container)["status"]["state"] == "CONTAINER_EXITED"
+    pod.remove()
+
+
+def test_many_pods_at_once(native):
+    def life(number):
+        pod = run_pod(native.crictl, f"many{number}")
+        container = pod.container(IMAGE, "exec sleep 1000")
+        assert native.crictl("exec", "-s", container, "hostname").strip() == f"many{number}"
+        pod.remove()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(life, range(16)))
+
+
+def test_events(native):
+    events = native.popen(["crictl", "-r", f"unix://{native.socket}", "events"], stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(1)
+        pod = run_pod(native.crictl, "events")
+        container = pod.container(IMAGE, "exit 0")
+        text = ""
+        while not ("CONTAINER_STOPPED_EVENT" in text and container in text):
+            text += events.stdout.readline()
+        assert "CONTAINER_CREATED_EVENT" in text and "CONTAINER_STARTED_EVENT" in text
+        pod.remove()
+    finally:
+        events.kill()
+        events.wait()
