@@ -20,6 +20,9 @@ int zl_container_forget(struct zl_container *container, struct zl_error *err);
 // Its commit record beside the log (log.h): "<sandbox run_dir>/<id>.log-commit".
 const char *zl_container_commit_path(struct zl_container *container, struct zl_arena *arena);
 
+// Its cgroup, below the root of the hierarchy: "<the pod's cgroup_parent>/<id>".
+const char *zl_container_cgroup(struct zl_container *container, struct zl_arena *arena);
+
 // CRI's view of it, allocated in `arena`.
 Runtime__V1__ContainerStatus *zl_container_status(
         struct zl_container *container, struct zl_arena *arena);

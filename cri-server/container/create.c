@@ -42,12 +42,21 @@ static struct zl_image *find_image(struct zl_services *services,
 	return image;
 }
 
+const char *zl_container_cgroup(struct zl_container *container, struct zl_arena *arena)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *lin = container->sandbox->config->linux;
+	const char *parent = "/zonelet";
+
+	// In a zone there is nobody else to share the tree with.
+	if (!container->sandbox->backend->zone && lin != NULL && lin->cgroup_parent[0] == '/')
+		parent = lin->cgroup_parent;
+	return zl_arena_printf(arena, "%s/%s", parent, container->id);
+}
+
 static int make_spec(
         struct zl_container *container, const struct zl_image *image, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = container->sandbox;
-	const char *parent =
-	        sandbox->config->linux != NULL ? sandbox->config->linux->cgroup_parent : "";
 	struct zl_oci_input input = {
 	        .sandbox_id = sandbox->id,
 	        .container_id = container->id,
@@ -59,8 +68,7 @@ static int make_spec(
 	};
 	zl_auto(free) char *spec = NULL;
 
-	input.cgroups_path = zl_arena_printf(&container->arena, "%s/%s",
-	        input.zone || parent[0] == '\0' ? "/zonelet" : parent, container->id);
+	input.cgroups_path = zl_container_cgroup(container, &container->arena);
 	spec = zl_oci_spec(&input, err);
 	if (spec == NULL)
 		return -1;

@@ -17,9 +17,13 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "base/strv.h"
+#include "cri-server/container/container.h"
 #include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/services.h"
 #include "zone/channel/transport.h"
+
+enum { SUPERVISOR_GRACE_MS = 3000 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
@@ -87,7 +91,7 @@ static int spawn_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
 	const char *program = sandbox->services->config->host.supervisor;
 	const char *state = zl_arena_printf(&arena, "%s/supervisor", sandbox->run_dir);
 	const char *argv[] = {program, "--host", "--state", state, "--listen-fd", "3", "--netns",
-		sandbox->netns, NULL};
+	        sandbox->netns, NULL};
 	zl_auto(fd) int log = open_log(sandbox, err);
 	zl_auto(fd) int listener = zl_socket_listen(socket_path(sandbox, &arena), err);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
@@ -149,25 +153,67 @@ static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
 	config->scratch_path = scratch_path(sandbox, &sandbox->arena);
 }
 
-// Kills the supervisor with all that it runs (its containers are in its process tree and die with
-// their namespaces' first process) and waits for its end. Gone already is success.
+// A supervisor whose daemon was killed before it could write the pid down: found by its --state
+// argument. Looks through all processes; only recovery of a half-made sandbox comes here.
+static int64_t find_supervisor(struct zl_sandbox *sandbox)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	zl_auto(dir) DIR *proc = opendir("/proc");
+	const char *state = zl_arena_printf(&arena, "%s/supervisor", sandbox->run_dir);
+	struct dirent *entry;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL) {
+		zl_auto(buffer) struct zl_buffer line = ZL_BUFFER_INIT;
+		char path[300];
+
+		(void)snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		if (strspn(entry->d_name, "0123456789") != strlen(entry->d_name) ||
+		        zl_file_read(path, 64 * 1024, &line, NULL) < 0 || line.length == 0)
+			continue;
+		if (memmem(line.data, line.length, state, strlen(state) + 1) != NULL)
+			return strtoll(entry->d_name, NULL, 10);
+	}
+	return 0;
+}
+
+// Ends the supervisor and waits for its end. Gone already is success.
 static int kill_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	zl_auto(fd) int pidfd = -1;
 	siginfo_t info;
 
+	if (sandbox->pid <= 0) {
+		sandbox->pid = find_supervisor(sandbox);
+		sandbox->pid_started = process_started(sandbox->pid);
+	}
 	if (sandbox->pid <= 0 || process_started(sandbox->pid) != sandbox->pid_started)
 		return 0;
 	pidfd = pidfd_open((pid_t)sandbox->pid, 0);
 	if (pidfd < 0)
 		return errno == ESRCH ? 0 : zl_error_errno(err, errno, "find the supervisor");
 	(void)pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
-	if (zl_cancel_poll(NULL, pidfd, POLLIN, 3000, NULL) < 0)
+	if (zl_cancel_poll(NULL, pidfd, POLLIN, SUPERVISOR_GRACE_MS, NULL) < 0)
 		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-	if (zl_cancel_poll(NULL, pidfd, POLLIN, 3000, err) < 0)
+	if (zl_cancel_poll(NULL, pidfd, POLLIN, SUPERVISOR_GRACE_MS, err) < 0)
 		return zl_error_wrap(err, "supervisor %lld does not die", (long long)sandbox->pid);
 	(void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
 	return 0;
+}
+
+// A supervisor that was killed leaves its containers' cgroups, perhaps with processes in them.
+static int remove_cgroups(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	size_t count;
+	struct zl_container **list = zl_container_list(sandbox->services, sandbox, &count);
+	int result = 0;
+
+	for (size_t i = 0; i < count && result == 0; i++) {
+		zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+
+		result = zl_cgroup_remove(zl_container_cgroup(list[i], &arena), err);
+	}
+	zl_container_list_free(list, count);
+	return result;
 }
 
 static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
@@ -176,7 +222,7 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 
 	if (sandbox->destroyed)
 		return 0;
-	if (kill_supervisor(sandbox, err) < 0 ||
+	if (kill_supervisor(sandbox, err) < 0 || remove_cgroups(sandbox, err) < 0 ||
 	        zl_file_remove(socket_path(sandbox, &arena), err) < 0 ||
 	        zl_tree_remove(scratch_path(sandbox, &arena), err) < 0)
 		return -1;

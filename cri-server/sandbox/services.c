@@ -74,18 +74,27 @@ static bool offers(const struct zl_config *config, const char *handler)
 	return false;
 }
 
+// The directories that pods' own are made in.
+static int make_directories(struct zl_services *s, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	const char *root = s->config->root_dir;
+	const char *run = s->config->run_dir;
+
+	if (zl_dir_make(root, 0711, err) < 0 || zl_dir_make(run, 0711, err) < 0)
+		return -1;
+	if (zl_dir_make(zl_arena_printf(&arena, "%s/sandboxes", run), 0711, err) < 0)
+		return -1;
+	return zl_dir_make(zl_arena_printf(&arena, "%s/scratch", root), 0700, err);
+}
+
 static int open_state(struct zl_services *s, struct zl_error *err)
 {
-	zl_auto(free) char *path = NULL;
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 
-	if (zl_dir_make(s->config->root_dir, 0700, err) < 0 ||
-	        zl_dir_make(s->config->run_dir, 0711, err) < 0)
+	if (make_directories(s, err) < 0)
 		return -1;
-	if (asprintf(&path, "%s/state.db", s->config->root_dir) < 0) {
-		path = NULL;
-		return zl_error_nomem(err);
-	}
-	s->state = zl_state_open(path, err);
+	s->state = zl_state_open(zl_arena_printf(&arena, "%s/state.db", s->config->root_dir), err);
 	return s->state != NULL ? 0 : -1;
 }
 
@@ -193,8 +202,7 @@ static void close_channels(struct zl_services *s)
 		struct zl_zone_client *client;
 
 		if (s->hypervisor != NULL && list[i]->domid >= 0)
-			s->hypervisor->ops->domain_unwatch(
-				s->hypervisor, (uint32_t)list[i]->domid);
+			s->hypervisor->ops->domain_unwatch(s->hypervisor, (uint32_t)list[i]->domid);
 		pthread_mutex_lock(&list[i]->lock);
 		client = list[i]->client;
 		list[i]->client = NULL;

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri-server/sandbox/cgroup.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/cancel.h"
+#include "base/cleanup.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+enum { EMPTY_TIMEOUT_MS = 5000 };
+
+static void kill_all(int directory)
+{
+	zl_auto(fd) int fd = openat(directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1", 1);
+}
+
+// 1 if processes are left, 0 if none, -1 if it cannot be read.
+static int populated(int events)
+{
+	char text[256];
+	ssize_t got = pread(events, text, sizeof(text) - 1, 0);
+
+	if (got < 0)
+		return -1;
+	text[got] = '\0';
+	return strstr(text, "populated 1") != NULL;
+}
+
+static int wait_empty(int directory, const char *path, struct zl_error *err)
+{
+	zl_auto(fd) int events = openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	while (events >= 0 && populated(events) > 0) {
+		if (zl_cancel_poll(NULL, events, POLLPRI, EMPTY_TIMEOUT_MS, err) < 0)
+			return zl_error_wrap(err, "processes in cgroup %s do not die", path);
+	}
+	return 0;
+}
+
+// Removes the directories below, deepest first. Files of a cgroup go with its directory.
+static void remove_below(int directory)
+{
+	int copy = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+	zl_auto(dir) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		zl_auto(fd) int child = -1;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		child = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (child >= 0)
+			remove_below(child);
+		(void)unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+	}
+}
+
+int zl_cgroup_remove(const char *path, struct zl_error *err)
+{
+	char full[PATH_MAX];
+	zl_auto(fd) int directory = -1;
+
+	(void)snprintf(full, sizeof(full), CGROUP_ROOT "%s", path);
+	directory = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return errno == ENOENT ? 0 : zl_error_errno(err, errno, "open cgroup %s", full);
+	kill_all(directory);
+	if (wait_empty(directory, path, err) < 0)
+		return -1;
+	remove_below(directory);
+	if (rmdir(full) < 0 && errno != ENOENT)
+		return zl_error_errno(err, errno, "remove cgroup %s", full);
+	return 0;
+}

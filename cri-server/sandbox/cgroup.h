@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cgroups (version 2) of pods under `host`, as far as the daemon itself must touch them.
+#ifndef ZL_CRI_SERVER_SANDBOX_CGROUP_H
+#define ZL_CRI_SERVER_SANDBOX_CGROUP_H
+
+#include "base/error.h"
+
+// Kills every process in the cgroup at `path` ("/zonelet/…", below the hierarchy's root) and below
+// it, waits until they are gone (cgroup.events, admin-guide/cgroup-v2.rst), and removes it. Absent
+// is success.
+int zl_cgroup_remove(const char *path, struct zl_error *err);
+
+#endif
