@@ -12,14 +12,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define ID "00000000000000000000000000000000000000000000000000000000000000aa"
 
 static ssize_t nothing_to_read(
-	struct zl_transport *t, void *bytes, size_t size, struct zl_error *err)
+        struct zl_transport *t, void *bytes, size_t size, struct zl_error *err)
 {
 	(void)t, (void)bytes, (void)size, (void)err;
 	return 0;
 }
 
 static ssize_t write_anything(
-	struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
+        struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
 {
 	(void)t, (void)bytes, (void)err;
 	return (ssize_t)length;
@@ -43,12 +43,12 @@ static void close_transport(struct zl_transport *t)
 }
 
 static const struct zl_transport_ops ops = {
-	"fuzz", nothing_to_read, write_anything, no_events, acknowledge, close_transport};
+        "fuzz", nothing_to_read, write_anything, no_events, acknowledge, close_transport};
 
 static uint8_t greed; // how much of the output is consumed
 
-static size_t on_output(void *user, const char *id, const char *exec_id,
-	enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length, bool eof)
+static size_t on_output(void *user, const char *id, const char *exec_id, enum zl_zone_stream stream,
+        uint64_t offset, const void *bytes, size_t length, bool eof)
 {
 	uint64_t *expected = user;
 
@@ -81,8 +81,8 @@ static const struct zl_zone_callbacks callbacks = {on_output, on_exited, on_clos
 static struct zl_zone_client *make_client(uint64_t *expected)
 {
 	struct zl_transport *transport = calloc(1, sizeof(*transport));
-	Zl__Zone__Stream streams[3] = {ZL__ZONE__STREAM__INIT, ZL__ZONE__STREAM__INIT,
-		ZL__ZONE__STREAM__INIT};
+	Zl__Zone__Stream streams[3] = {
+	        ZL__ZONE__STREAM__INIT, ZL__ZONE__STREAM__INIT, ZL__ZONE__STREAM__INIT};
 	Zl__Zone__Opened opened = ZL__ZONE__OPENED__INIT;
 	struct zl_zone_client *client;
 	struct process *process;

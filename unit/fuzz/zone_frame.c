@@ -20,7 +20,7 @@ static void check(const struct zl_frame *frame)
 	bool control = frame->kind == ZL_FRAME_CONTROL || frame->kind == ZL_FRAME_SYNC;
 
 	if (control != (frame->stream == 0) || frame->length > ZL_FRAME_PAYLOAD_MAX ||
-		(frame->kind == ZL_FRAME_DATA && frame->length == 0))
+	        (frame->kind == ZL_FRAME_DATA && frame->length == 0))
 		abort();
 }
 
@@ -39,7 +39,7 @@ static struct digest parse(const uint8_t *data, size_t size, size_t piece, bool 
 		size_t length = size - at < piece ? size - at : piece;
 
 		while ((digest.result = zl_frame_parse(&parser, &bytes, &length, &frame, &err)) ==
-			1) {
+		        1) {
 			check(&frame);
 			digest.frames++;
 			digest.sum += frame.offset + frame.stream + frame.length;

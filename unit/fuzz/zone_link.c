@@ -19,7 +19,7 @@ static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *me
 	struct zl_supervisor *s = user;
 
 	zl_link_reply_done(&s->link, reply);
-	zl_message_free(&message->base);
+	zl_message_free(message);
 }
 
 static int take_frame(void *user, const struct zl_frame *frame, struct zl_error *err)
@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	zl_log_set_sink(quiet);
 	s = (struct zl_supervisor){.next_stream = 1};
 	if (zl_reactor_init(&s.reactor, &err) < 0 ||
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+	        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		abort();
 	zl_link_init(&s.link, &s.reactor, &handlers, &s);
 	make_process(&s);

@@ -13,23 +13,25 @@ static pid_t holder(void *user, const char *kind, const char *container_id, stru
 }
 
 // Most random texts are no JSON, so the input goes to where the interesting members are.
+#define WITH_LINUX(more) "{\"process\":{},\"linux\":{\"cgroupsPath\":\"/\"" more "}"
+
 static const char *const templates[] = {
-	"%s",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":[%s]}}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/a\"},\"mounts\":[%s]}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/\",\"namespaces\":[{\"path\":\"zonelet:%s\"}]}}",
-	"{\"process\":{%s},\"linux\":{\"cgroupsPath\":\"%s\"}}",
+        "%s",
+        WITH_LINUX(",\"namespaces\":[%s]}"),
+        WITH_LINUX("},\"mounts\":[%s]"),
+        WITH_LINUX(",\"namespaces\":[{\"path\":\"zonelet:%s\"}]}"),
+        "{\"process\":{%s},\"linux\":{\"cgroupsPath\":\"%s\"}}",
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct zl_user user = {.group_count = 1};
 	static const struct zl_spec_facts facts = {.root = "/root",
-		.user = &user,
-		.resolv_conf = "/resolv.conf",
-		.hostname = "/hostname",
-		.shm = "/shm",
-		.holder = holder};
+	        .user = &user,
+	        .resolv_conf = "/resolv.conf",
+	        .hostname = "/hostname",
+	        .shm = "/shm",
+	        .holder = holder};
 	zl_auto(buffer) struct zl_buffer out = ZL_BUFFER_INIT;
 	char cgroup[ZL_CGROUPS_PATH_SIZE];
 	zl_auto(buffer) struct zl_buffer spec = ZL_BUFFER_INIT;

@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (group > text + size)
 		group = "";
 	if (zl_user_resolve(&wanted, passwd, group, &user, NULL) == 0 &&
-		(user.group_count == 0 || user.group_count > ZL_USER_GROUPS_MAX ||
-			user.groups[0] != user.gid))
+	        (user.group_count == 0 || user.group_count > ZL_USER_GROUPS_MAX ||
+	                user.groups[0] != user.gid))
 		abort();
 	free(text);
 	return 0;

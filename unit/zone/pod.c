@@ -17,6 +17,11 @@
 
 enum { PATIENCE_SECONDS = 60 };
 
+static const char *setting(const char *name)
+{
+	return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody changes it
+}
+
 static void must(int result, const struct zl_error *err)
 {
 	ck_assert_msg(result >= 0, "%s: %s", zl_code_name(err->code), err->message);
@@ -27,16 +32,16 @@ static struct pod *current;
 
 // ---- what the client tells
 
-static struct pod_stream *find_stream(struct pod *pod, const char *id, const char *exec_id,
-	enum zl_zone_stream stream)
+static struct pod_stream *find_stream(
+        struct pod *pod, const char *id, const char *exec_id, enum zl_zone_stream stream)
 {
 	struct pod_stream *s;
 
 	for (size_t i = 0; i < pod->stream_count; i++) {
 		s = &pod->streams[i];
 		if (strcmp(s->container_id, id) == 0 &&
-			strcmp(s->exec_id, exec_id != NULL ? exec_id : "") == 0 &&
-			s->stream == stream)
+		        strcmp(s->exec_id, exec_id != NULL ? exec_id : "") == 0 &&
+		        s->stream == stream)
 			return s;
 	}
 	ck_assert_uint_lt(pod->stream_count, POD_STREAMS);
@@ -47,8 +52,8 @@ static struct pod_stream *find_stream(struct pod *pod, const char *id, const cha
 	return s;
 }
 
-static size_t on_output(void *user, const char *id, const char *exec_id,
-	enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length, bool eof)
+static size_t on_output(void *user, const char *id, const char *exec_id, enum zl_zone_stream stream,
+        uint64_t offset, const void *bytes, size_t length, bool eof)
 {
 	struct pod *pod = user;
 	struct pod_stream *s;
@@ -80,8 +85,8 @@ static void on_exit_event(void *user, const struct zl_zone_exit *gone)
 	e = &pod->exits[pod->exit_count++];
 	*e = (struct pod_exit){.code = gone->exit_code, .oom = gone->oom_killed};
 	(void)snprintf(e->container_id, sizeof(e->container_id), "%s", gone->container_id);
-	(void)snprintf(e->exec_id, sizeof(e->exec_id), "%s",
-		gone->exec_id != NULL ? gone->exec_id : "");
+	(void)snprintf(
+	        e->exec_id, sizeof(e->exec_id), "%s", gone->exec_id != NULL ? gone->exec_id : "");
 	ck_assert_int_gt(gone->finished_at_ns, 0);
 	pthread_cond_broadcast(&pod->changed);
 	pthread_mutex_unlock(&pod->lock);
@@ -99,7 +104,7 @@ static void on_closed(void *user, const struct zl_error *why)
 }
 
 static const struct zl_zone_callbacks callbacks = {
-	.output = on_output, .exited = on_exit_event, .closed = on_closed};
+        .output = on_output, .exited = on_exit_event, .closed = on_closed};
 
 // Under the lock.
 static void wait_change(struct pod *pod, const char *what)
@@ -109,7 +114,7 @@ static void wait_change(struct pod *pod, const char *what)
 	(void)clock_gettime(CLOCK_REALTIME, &limit);
 	limit.tv_sec += PATIENCE_SECONDS;
 	ck_assert_msg(pthread_cond_timedwait(&pod->changed, &pod->lock, &limit) == 0,
-		"waited in vain for %s", what);
+	        "waited in vain for %s", what);
 }
 
 struct pod_exit pod_wait_exit(struct pod *pod, const char *id, const char *exec_id)
@@ -121,7 +126,7 @@ struct pod_exit pod_wait_exit(struct pod *pod, const char *id, const char *exec_
 		for (size_t i = 0; i < pod->exit_count; i++) {
 			found = pod->exits[i];
 			if (strcmp(found.container_id, id) == 0 &&
-				strcmp(found.exec_id, exec_id != NULL ? exec_id : "") == 0) {
+			        strcmp(found.exec_id, exec_id != NULL ? exec_id : "") == 0) {
 				pthread_mutex_unlock(&pod->lock);
 				return found;
 			}
@@ -131,7 +136,7 @@ struct pod_exit pod_wait_exit(struct pod *pod, const char *id, const char *exec_
 }
 
 const struct pod_stream *pod_wait_eof(
-	struct pod *pod, const char *id, const char *exec_id, enum zl_zone_stream stream)
+        struct pod *pod, const char *id, const char *exec_id, enum zl_zone_stream stream)
 {
 	struct pod_stream *s;
 
@@ -201,14 +206,14 @@ int pod_make_image(const char *path, struct zl_error *err)
 	char script[2048];
 
 	(void)snprintf(script, sizeof(script),
-		"set -e; t=$(mktemp -d); cd $t; mkdir -p bin etc dev proc sys tmp; "
-		"cp /bin/busybox bin/; for a in sh cat echo sleep id ls kill ps stty tty "
-		"md5sum dd seq mount touch head hostname yes rm tail true; do "
-		"ln -s busybox bin/$a; done; echo data >etc/plain; "
-		"printf 'root:x:0:0::/:/bin/sh\\napp:x:1000:1001::/:/bin/sh\\n' >etc/passwd; "
-		"printf 'app:x:1001:\\nextra:x:1005:app\\n' >etc/group; "
-		"mkfs.erofs -Enoinline_data %s . >/dev/null 2>&1; rm -rf $t",
-		path);
+	        "set -e; t=$(mktemp -d); cd $t; mkdir -p bin etc dev proc sys tmp; "
+	        "cp /bin/busybox bin/; for a in sh cat echo sleep id ls kill ps stty tty "
+	        "md5sum dd seq mount touch head hostname yes rm tail true; do "
+	        "ln -s busybox bin/$a; done; echo data >etc/plain; "
+	        "printf 'root:x:0:0::/:/bin/sh\\napp:x:1000:1001::/:/bin/sh\\n' >etc/passwd; "
+	        "printf 'app:x:1001:\\nextra:x:1005:app\\n' >etc/group; "
+	        "mkfs.erofs -Enoinline_data %s . >/dev/null 2>&1; rm -rf $t",
+	        path);
 	argv[2] = script;
 	return zl_spawn_check(argv, NULL, NULL, PATIENCE_SECONDS * 1000, err);
 }
@@ -216,8 +221,8 @@ int pod_make_image(const char *path, struct zl_error *err)
 static void spawn_supervisor(struct pod *pod)
 {
 	// A network namespace of its own would cost and add nothing: it joins the one it is in.
-	const char *argv[] = {ZL_SUPERVISOR, "--host", "--listen-fd", "3", "--netns",
-		"/proc/self/ns/net", NULL};
+	const char *argv[] = {
+	        ZL_SUPERVISOR, "--host", "--listen-fd", "3", "--netns", "/proc/self/ns/net", NULL};
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
 	struct zl_error err = ZL_ERROR_INIT;
 	int listener = zl_socket_listen(pod->socket, &err);
@@ -235,9 +240,9 @@ void pod_connect(struct pod *pod)
 {
 	struct zl_error err = ZL_ERROR_INIT;
 	struct zl_transport *transport =
-		pod->zone != NULL
-			? zl_vchan_connect((uint32_t)strtoul(pod->zone, NULL, 10), NULL, &err)
-			: zl_socket_connect(pod->socket, &err);
+	        pod->zone != NULL
+	                ? zl_vchan_connect((uint32_t)strtoul(pod->zone, NULL, 10), NULL, &err)
+	                : zl_socket_connect(pod->socket, &err);
 
 	must(transport != NULL ? 0 : -1, &err);
 	pod->closed = false;
@@ -264,16 +269,16 @@ static void configure(struct pod *pod)
 {
 	char scratch[POD_DIR_SIZE + 16];
 	struct zl_zone_config config = {
-		.hostname = "testpod",
-		.resolv_conf = "nameserver 192.0.2.1\n",
-		.scratch_path = scratch,
+	        .hostname = "testpod",
+	        .resolv_conf = "nameserver 192.0.2.1\n",
+	        .scratch_path = scratch,
 	};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	(void)snprintf(scratch, sizeof(scratch), "%s/scratch", pod->dir);
 	if (pod->zone != NULL) {
 		config.scratch_path = NULL;
-		config.scratch_device = getenv("ZL_ZONE_SCRATCH");
+		config.scratch_device = setting("ZL_ZONE_SCRATCH");
 	}
 	must(zl_zone_configure(pod->client, &config, NULL, &err), &err);
 	// Again is fine.
@@ -299,12 +304,13 @@ void pod_start(struct pod *pod)
 	(void)snprintf(pod->dir, sizeof(pod->dir), "/run/zltest-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(pod->dir));
 	(void)snprintf(pod->socket, sizeof(pod->socket), "%s/s", pod->dir);
-	// Not on the tmpfs: EROFS mounts files only of file systems that read through the page cache.
+	// Not on the tmpfs: EROFS mounts files only of file systems that read through the page
+	// cache.
 	(void)snprintf(pod->image, sizeof(pod->image), "%s/image-%d.erofs", ZL_TEST_DIR, getpid());
 	pthread_mutex_init(&pod->lock, NULL);
 	pthread_cond_init(&pod->changed, NULL);
 	pod->appetite = SIZE_MAX;
-	pod->zone = getenv("ZL_ZONE_DOMID");
+	pod->zone = setting("ZL_ZONE_DOMID");
 	if (pod->zone == NULL) {
 		must(pod_make_image(pod->image, &err), &err);
 		spawn_supervisor(pod);
@@ -326,7 +332,7 @@ static void check_cgroups(const struct pod *pod)
 	char path[256];
 
 	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s", strrchr(pod->dir, '/'));
-	ck_assert_msg(rmdir(path) == 0 || errno == ENOENT, "%s: %s", path, strerror(errno));
+	ck_assert_msg(rmdir(path) == 0 || errno == ENOENT, "%s: %s", path, strerrordesc_np(errno));
 }
 
 // The scratch directory is empty, and no mount of the pod's is seen outside of it.
@@ -336,7 +342,7 @@ static void check_leaks(struct pod *pod)
 	char scratch[POD_DIR_SIZE + 16];
 
 	(void)snprintf(scratch, sizeof(scratch), "%s/scratch", pod->dir);
-	ck_assert_msg(rmdir(scratch) == 0, "%s is not empty: %s", scratch, strerror(errno));
+	ck_assert_msg(rmdir(scratch) == 0, "%s is not empty: %s", scratch, strerrordesc_np(errno));
 	ck_assert_int_eq(zl_file_read("/proc/self/mounts", 1 << 20, &mounts, NULL), 0);
 	ck_assert_ptr_null(strstr(zl_buffer_string(&mounts), "zltest-"));
 	ck_assert_ptr_null(strstr(zl_buffer_string(&mounts), "zonelet/supervisor"));
@@ -382,12 +388,11 @@ void pod_end(struct pod *pod)
 static json_t *process_of(const char *script)
 {
 	json_t *process = script != NULL ? json_pack("{s:[s, s, s]}", "args", "sh", "-c", script)
-					 : json_pack("{s:[s]}", "args", "/nope");
+	                                 : json_pack("{s:[s]}", "args", "/nope");
 
 	json_object_set_new(process, "cwd", json_string("/"));
 	json_object_set_new(process, "env", json_pack("[s]", "PATH=/bin"));
-	json_object_set_new(
-		process, "user", json_pack("{s:i, s:i}", "uid", 0, "gid", 0));
+	json_object_set_new(process, "user", json_pack("{s:i, s:i}", "uid", 0, "gid", 0));
 	return process;
 }
 
@@ -404,24 +409,23 @@ char *pod_spec(const char *id, const char *script)
 {
 	static const char *const shared[] = {"uts", "ipc", "network"};
 	char cgroup[128];
-	json_t *namespaces =
-		json_pack("[{s:s}, {s:s}]", "type", "mount", "type", "pid");
+	json_t *namespaces = json_pack("[{s:s}, {s:s}]", "type", "mount", "type", "pid");
 	json_t *mounts = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:[s, s]}, "
-				   "{s:s, s:s, s:s, s:[s, s]}]",
-		"destination", "/proc", "type", "proc", "source", "proc", "destination", "/dev",
-		"type", "tmpfs", "source", "tmpfs", "options", "nosuid", "mode=755", "destination",
-		"/dev/pts", "type", "devpts", "source", "devpts", "options", "newinstance",
-		"ptmxmode=0666");
+	                           "{s:s, s:s, s:s, s:[s, s]}]",
+	        "destination", "/proc", "type", "proc", "source", "proc", "destination", "/dev",
+	        "type", "tmpfs", "source", "tmpfs", "options", "nosuid", "mode=755", "destination",
+	        "/dev/pts", "type", "devpts", "source", "devpts", "options", "newinstance",
+	        "ptmxmode=0666");
 	json_t *spec;
 	char *text;
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(shared); i++)
 		json_array_append_new(namespaces,
-			json_pack("{s:s, s:s}", "type", shared[i], "path", "zonelet:pod"));
+		        json_pack("{s:s, s:s}", "type", shared[i], "path", "zonelet:pod"));
 	(void)snprintf(cgroup, sizeof(cgroup), "/%s/%s", strrchr(current->dir, '/') + 1, id);
-	spec = json_pack("{s:s, s:o, s:{s:s}, s:o, s:{s:o, s:s}}", "ociVersion", "1.0.2",
-		"process", process_of(script), "root", "path", "filled-in", "mounts", mounts,
-		"linux", "namespaces", namespaces, "cgroupsPath", cgroup);
+	spec = json_pack("{s:s, s:o, s:{s:s}, s:o, s:{s:o, s:s}}", "ociVersion", "1.0.2", "process",
+	        process_of(script), "root", "path", "filled-in", "mounts", mounts, "linux",
+	        "namespaces", namespaces, "cgroupsPath", cgroup);
 	ck_assert_ptr_nonnull(spec);
 	text = json_dumps(spec, JSON_COMPACT);
 	json_decref(spec);
@@ -431,24 +435,23 @@ char *pod_spec(const char *id, const char *script)
 struct zl_zone_rootfs pod_rootfs(struct pod *pod, const char **space)
 {
 	if (pod->zone != NULL)
-		return (struct zl_zone_rootfs){.image_device = getenv("ZL_ZONE_IMAGE")};
+		return (struct zl_zone_rootfs){.image_device = setting("ZL_ZONE_IMAGE")};
 	space[0] = pod->image;
 	space[1] = NULL;
 	return (struct zl_zone_rootfs){.image_files = space};
 }
 
-void pod_create(
-	struct pod *pod, const char *id, const char *script, bool stdin_open, bool terminal)
+void pod_create(struct pod *pod, const char *id, const char *script, bool stdin_open, bool terminal)
 {
 	const char *files[2];
 	zl_auto(free) char *spec = pod_spec(id, script);
 	struct zl_zone_container container = {
-		.id = id,
-		.rootfs = pod_rootfs(pod, files),
-		.oci_spec = spec,
-		.stdin_open = stdin_open,
-		.terminal = terminal,
-		.user = "",
+	        .id = id,
+	        .rootfs = pod_rootfs(pod, files),
+	        .oci_spec = spec,
+	        .stdin_open = stdin_open,
+	        .terminal = terminal,
+	        .user = "",
 	};
 	struct zl_zone_user user;
 	struct zl_error err = ZL_ERROR_INIT;
@@ -472,8 +475,7 @@ void pod_run(struct pod *pod, const char *id, const char *script, bool stdin_ope
 void pod_exec(struct pod *pod, const char *id, const char *exec_id, const char *script)
 {
 	zl_auto(free) char *process = pod_process(script);
-	struct zl_zone_exec exec = {
-		.container_id = id, .exec_id = exec_id, .oci_process = process};
+	struct zl_zone_exec exec = {.container_id = id, .exec_id = exec_id, .oci_process = process};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	must(zl_zone_exec_start(pod->client, &exec, NULL, &err), &err);

@@ -6,8 +6,8 @@
 // Usually the supervisor runs under `host`. In a dom0 the environment can name a zone that is
 // running already, and the same tests go over its vchan:
 //   ZL_ZONE_DOMID    its domid
-//   ZL_ZONE_IMAGE    the image's device in it ("/dev/xvdb"), made by `unit-zone-supervisor --image FILE`
-//   ZL_ZONE_SCRATCH  an ext4 device in it for writable layers
+//   ZL_ZONE_IMAGE    the image's device in it ("/dev/xvdb"), made by `unit-zone-supervisor --image
+//   FILE` ZL_ZONE_SCRATCH  an ext4 device in it for writable layers
 #ifndef ZL_UNIT_ZONE_POD_H
 #define ZL_UNIT_ZONE_POD_H
 
@@ -35,10 +35,10 @@ struct pod_exit {
 };
 
 struct pod {
-	char dir[POD_DIR_SIZE];    // socket, scratch, image
+	char dir[POD_DIR_SIZE]; // socket, scratch, image
 	char socket[POD_DIR_SIZE + 16];
 	char image[512];
-	const char *zone;          // its domid, NULL under `host`
+	const char *zone; // its domid, NULL under `host`
 	struct zl_process supervisor;
 	struct zl_zone_loop *loop;
 	struct zl_zone_client *client;
@@ -73,16 +73,16 @@ char *pod_spec(const char *id, const char *script);
 char *pod_process(const char *script);
 // Creates and starts one.
 void pod_run(struct pod *pod, const char *id, const char *script, bool stdin_open);
-void pod_create(struct pod *pod, const char *id, const char *script, bool stdin_open, bool terminal);
+void pod_create(
+        struct pod *pod, const char *id, const char *script, bool stdin_open, bool terminal);
 void pod_exec(struct pod *pod, const char *id, const char *exec_id, const char *script);
 
 // Wait (with a bound that ends the test) until it exited, and until its stream ended.
 struct pod_exit pod_wait_exit(struct pod *pod, const char *id, const char *exec_id);
 const struct pod_stream *pod_wait_eof(
-	struct pod *pod, const char *id, const char *exec_id, enum zl_zone_stream stream);
+        struct pod *pod, const char *id, const char *exec_id, enum zl_zone_stream stream);
 // Waits until the stream holds `text`.
-void pod_wait_text(
-	struct pod *pod, const char *id, const char *exec_id, const char *text);
+void pod_wait_text(struct pod *pod, const char *id, const char *exec_id, const char *text);
 // Bytes of the stream so far.
 size_t pod_length(struct pod *pod, const char *id, enum zl_zone_stream stream);
 // Forgets what was heard of it: its id is used again.

@@ -41,11 +41,11 @@ struct heard {
 };
 
 static struct heard heard = {
-	.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static size_t appetite = SIZE_MAX;
 
-static size_t on_output(void *user, const char *id, const char *exec_id,
-	enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length, bool eof)
+static size_t on_output(void *user, const char *id, const char *exec_id, enum zl_zone_stream stream,
+        uint64_t offset, const void *bytes, size_t length, bool eof)
 {
 	(void)user, (void)id, (void)exec_id, (void)stream, (void)offset, (void)bytes;
 	pthread_mutex_lock(&heard.lock);
@@ -79,7 +79,7 @@ static void on_closed(void *user, const struct zl_error *why)
 }
 
 static const struct zl_zone_callbacks callbacks = {
-	.output = on_output, .exited = on_exited, .closed = on_closed};
+        .output = on_output, .exited = on_exited, .closed = on_closed};
 
 // ---- the peer's means
 
@@ -103,7 +103,7 @@ static void send_message(struct peer *peer, Zl__Zone__FromZone *message)
 static Zl__Zone__ToZone *next_request(struct peer *peer)
 {
 	for (;;) {
-		ProtobufCMessage *message = NULL;
+		void *message = NULL;
 		struct zl_frame frame;
 		ssize_t got;
 
@@ -111,7 +111,7 @@ static Zl__Zone__ToZone *next_request(struct peer *peer)
 			if (frame.kind == ZL_FRAME_CONTROL)
 				(void)zl_message_take(&peer->reader, &frame, &message, NULL);
 			if (message != NULL)
-				return (Zl__Zone__ToZone *)(void *)message;
+				return message;
 			continue;
 		}
 		got = read(peer->fd, peer->input, sizeof(peer->input));
@@ -125,8 +125,8 @@ static Zl__Zone__ToZone *next_request(struct peer *peer)
 static void send_sync(struct peer *peer, const Zl__Zone__ToZone *hello)
 {
 	struct zl_frame sync = {.kind = ZL_FRAME_SYNC,
-		.bytes = hello->hello->nonce.data,
-		.length = hello->hello->nonce.len};
+	        .bytes = hello->hello->nonce.data,
+	        .length = hello->hello->nonce.len};
 
 	send_frame(peer, &sync);
 }
@@ -152,7 +152,7 @@ static void greet(struct peer *peer)
 		return;
 	send_sync(peer, hello);
 	send_hello(peer, hello->request_id, ZL_PROTOCOL_VERSION);
-	zl_message_free(&hello->base);
+	zl_message_free(hello);
 }
 
 // Answers the create request: streams 1 (stdin), 2 and 3.
@@ -176,7 +176,7 @@ static void open_container(struct peer *peer)
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_OPENED;
 	message.opened = &opened;
 	send_message(peer, &message);
-	zl_message_free(&request->base);
+	zl_message_free(request);
 }
 
 static void send_exited(struct peer *peer, const char *id, int32_t code)
@@ -197,7 +197,7 @@ static void linger(struct peer *peer)
 	Zl__Zone__ToZone *request;
 
 	while ((request = next_request(peer)) != NULL)
-		zl_message_free(&request->base);
+		zl_message_free(request);
 }
 
 static void *peer_main(void *data)
@@ -224,7 +224,7 @@ struct stage {
 };
 
 static void raise_curtain(
-	struct stage *stage, void (*part)(struct peer *peer), const struct zl_cancel *cancel)
+        struct stage *stage, void (*part)(struct peer *peer), const struct zl_cancel *cancel)
 {
 	int ends[2];
 
@@ -235,8 +235,8 @@ static void raise_curtain(
 	ck_assert_int_eq(pthread_create(&stage->thread, NULL, peer_main, &stage->peer), 0);
 	stage->loop = zl_zone_loop_start(&stage->err);
 	ck_assert_ptr_nonnull(stage->loop);
-	stage->client = zl_zone_client_open(stage->loop, zl_socket_wrap(ends[0], NULL), &callbacks,
-		NULL, cancel, &stage->err);
+	stage->client = zl_zone_client_open(
+	        stage->loop, zl_socket_wrap(ends[0], NULL), &callbacks, NULL, cancel, &stage->err);
 }
 
 static void drop_curtain(struct stage *stage)
@@ -250,7 +250,7 @@ static int create(struct stage *stage)
 {
 	const char *files[] = {"/x", NULL};
 	struct zl_zone_container container = {
-		.id = ID, .rootfs = {.image_files = files}, .oci_spec = "{}", .user = ""};
+	        .id = ID, .rootfs = {.image_files = files}, .oci_spec = "{}", .user = ""};
 
 	return zl_zone_container_create(stage->client, &container, NULL, NULL, &stage->err);
 }
@@ -281,7 +281,7 @@ static void part_other_version(struct peer *peer)
 
 	send_sync(peer, hello);
 	send_hello(peer, hello->request_id, ZL_PROTOCOL_VERSION + 1);
-	zl_message_free(&hello->base);
+	zl_message_free(hello);
 	linger(peer);
 }
 
@@ -351,7 +351,7 @@ END_TEST
 static void lie_unknown_stream(struct peer *peer)
 {
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_DATA, .stream = 99, .bytes = (const uint8_t *)"x", .length = 1};
+	        .kind = ZL_FRAME_DATA, .stream = 99, .bytes = (const uint8_t *)"x", .length = 1};
 
 	send_frame(peer, &frame);
 }
@@ -359,7 +359,7 @@ static void lie_unknown_stream(struct peer *peer)
 static void lie_data_on_stdin(struct peer *peer)
 {
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_DATA, .stream = 1, .bytes = (const uint8_t *)"x", .length = 1};
+	        .kind = ZL_FRAME_DATA, .stream = 1, .bytes = (const uint8_t *)"x", .length = 1};
 
 	send_frame(peer, &frame);
 }
@@ -367,10 +367,10 @@ static void lie_data_on_stdin(struct peer *peer)
 static void lie_gap(struct peer *peer)
 {
 	struct zl_frame frame = {.kind = ZL_FRAME_DATA,
-		.stream = 2,
-		.offset = 1,
-		.bytes = (const uint8_t *)"x",
-		.length = 1};
+	        .stream = 2,
+	        .offset = 1,
+	        .bytes = (const uint8_t *)"x",
+	        .length = 1};
 
 	send_frame(peer, &frame);
 }
@@ -378,10 +378,8 @@ static void lie_gap(struct peer *peer)
 static void lie_past_the_window(struct peer *peer)
 {
 	static const uint8_t bytes[ZL_FRAME_DATA_MAX];
-	struct zl_frame frame = {.kind = ZL_FRAME_DATA,
-		.stream = 3,
-		.bytes = bytes,
-		.length = sizeof(bytes)};
+	struct zl_frame frame = {
+	        .kind = ZL_FRAME_DATA, .stream = 3, .bytes = bytes, .length = sizeof(bytes)};
 
 	for (int i = 0; i < 3; i++) {
 		send_frame(peer, &frame);
@@ -399,8 +397,7 @@ static void lie_ack(struct peer *peer)
 static void lie_sync(struct peer *peer)
 {
 	static const uint8_t nonce[ZL_FRAME_NONCE_SIZE];
-	struct zl_frame frame = {
-		.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)};
+	struct zl_frame frame = {.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)};
 
 	send_frame(peer, &frame);
 }
@@ -463,7 +460,7 @@ static void lie_rubbish(struct peer *peer)
 static void lie_rubbish_message(struct peer *peer)
 {
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_CONTROL, .bytes = (const uint8_t *)"\xff\xff", .length = 2};
+	        .kind = ZL_FRAME_CONTROL, .bytes = (const uint8_t *)"\xff\xff", .length = 2};
 
 	send_frame(peer, &frame);
 }
@@ -471,32 +468,30 @@ static void lie_rubbish_message(struct peer *peer)
 static void lie_endless_message(struct peer *peer)
 {
 	static const uint8_t bytes[ZL_FRAME_PAYLOAD_MAX];
-	struct zl_frame frame = {.kind = ZL_FRAME_CONTROL,
-		.more = true,
-		.bytes = bytes,
-		.length = sizeof(bytes)};
+	struct zl_frame frame = {
+	        .kind = ZL_FRAME_CONTROL, .more = true, .bytes = bytes, .length = sizeof(bytes)};
 
 	for (int i = 0; i < ZL_MESSAGE_FROM_ZONE_MAX / ZL_FRAME_PAYLOAD_MAX + 1; i++)
 		send_frame(peer, &frame);
 }
 
 static void (*const lies[])(struct peer *peer) = {
-	lie_unknown_stream,
-	lie_data_on_stdin,
-	lie_gap,
-	lie_past_the_window,
-	lie_ack,
-	lie_sync,
-	lie_unknown_exit,
-	lie_exit_code,
-	lie_two_exits,
-	lie_unasked_reply,
-	lie_second_hello,
-	lie_opened_again,
-	lie_empty_event,
-	lie_rubbish,
-	lie_rubbish_message,
-	lie_endless_message,
+        lie_unknown_stream,
+        lie_data_on_stdin,
+        lie_gap,
+        lie_past_the_window,
+        lie_ack,
+        lie_sync,
+        lie_unknown_exit,
+        lie_exit_code,
+        lie_two_exits,
+        lie_unasked_reply,
+        lie_second_hello,
+        lie_opened_again,
+        lie_empty_event,
+        lie_rubbish,
+        lie_rubbish_message,
+        lie_endless_message,
 };
 
 static int chosen;
@@ -523,11 +518,9 @@ START_TEST(lie_ends_the_channel)
 	wait_closed();
 	ck_assert_msg(heard.why.code == ZL_DATA_LOSS, "lie %d: %s", _i, heard.why.message);
 	// Calls after that fail as the channel did.
-	ck_assert_int_lt(
-		zl_zone_container_signal(stage.client, ID, 9, false, NULL, &stage.err), 0);
+	ck_assert_int_lt(zl_zone_container_signal(stage.client, ID, 9, false, NULL, &stage.err), 0);
 	ck_assert_int_eq(stage.err.code, ZL_DATA_LOSS);
-	ck_assert_int_lt(
-		zl_zone_stdin_write(stage.client, ID, NULL, "x", 1, NULL, &stage.err), 0);
+	ck_assert_int_lt(zl_zone_stdin_write(stage.client, ID, NULL, "x", 1, NULL, &stage.err), 0);
 	drop_curtain(&stage);
 }
 END_TEST
@@ -546,7 +539,7 @@ static void part_wrong_reply(struct peer *peer)
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_DONE;
 	message.done = &done;
 	send_message(peer, &message);
-	zl_message_free(&request->base);
+	zl_message_free(request);
 	linger(peer);
 }
 
@@ -568,7 +561,7 @@ static void part_dies_in_call(struct peer *peer)
 
 	greet(peer);
 	request = next_request(peer);
-	zl_message_free(&request->base);
+	zl_message_free(request);
 }
 
 START_TEST(death_in_a_call)
@@ -588,7 +581,7 @@ END_TEST
 static void part_talker(struct peer *peer)
 {
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_DATA, .stream = 2, .bytes = (const uint8_t *)"hello", .length = 5};
+	        .kind = ZL_FRAME_DATA, .stream = 2, .bytes = (const uint8_t *)"hello", .length = 5};
 
 	greet(peer);
 	open_container(peer);
@@ -640,15 +633,15 @@ static void part_slow_exec(struct peer *peer)
 	Zl__Zone__Opened opened = ZL__ZONE__OPENED__INIT;
 	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_DATA, .stream = 8, .bytes = (const uint8_t *)"late", .length = 4};
+	        .kind = ZL_FRAME_DATA, .stream = 8, .bytes = (const uint8_t *)"late", .length = 4};
 
 	greet(peer);
 	open_container(peer);
 	request = next_request(peer); // exec
 	message.request_id = request->request_id;
-	zl_message_free(&request->base);
+	zl_message_free(request);
 	request = next_request(peer); // the caller's next call: it has given up
-	zl_message_free(&request->base);
+	zl_message_free(request);
 	streams[0].id = 8;
 	streams[1].id = 9;
 	opened.stdout_stream = &streams[0];
@@ -661,8 +654,8 @@ static void part_slow_exec(struct peer *peer)
 	if (request == NULL)
 		return;
 	kill_came = request->body_case == ZL__ZONE__TO_ZONE__BODY_EXEC_KILL &&
-		    strcmp(request->exec_kill->exec_id, "e1") == 0;
-	zl_message_free(&request->base);
+	            strcmp(request->exec_kill->exec_id, "e1") == 0;
+	zl_message_free(request);
 }
 
 START_TEST(abandoned_exec_is_killed)

@@ -23,8 +23,8 @@ static void make(const char *name, mode_t mode)
 
 static enum zl_code diagnose(const char *name, const char *cwd)
 {
-	json_t *process = json_pack("{s:[s], s:s, s:[s]}", "args", name, "cwd", cwd, "env",
-		"PATH=/none:/bin:/link");
+	json_t *process = json_pack(
+	        "{s:[s], s:s, s:[s]}", "args", name, "cwd", cwd, "env", "PATH=/none:/bin:/link");
 	enum zl_code code = zl_command_diagnose(process, root);
 
 	json_decref(process);

@@ -15,17 +15,20 @@ static void append_all(struct zl_buffer *out)
 {
 	static const uint8_t nonce[ZL_FRAME_NONCE_SIZE] = {1, 2, 3};
 	const struct zl_frame frames[] = {
-		{.kind = ZL_FRAME_CONTROL, .more = true, .bytes = (const uint8_t *)"abc", .length = 3},
-		{.kind = ZL_FRAME_CONTROL, .bytes = (const uint8_t *)"", .length = 0},
-		{.kind = ZL_FRAME_DATA,
-			.stream = 7,
-			.offset = UINT64_C(1) << 40,
-			.bytes = (const uint8_t *)"data",
-			.length = 4},
-		{.kind = ZL_FRAME_ACK, .stream = 8, .offset = UINT64_MAX},
-		{.kind = ZL_FRAME_END, .stream = 9, .offset = 12},
-		{.kind = ZL_FRAME_RESET, .stream = UINT32_MAX},
-		{.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)},
+	        {.kind = ZL_FRAME_CONTROL,
+	                .more = true,
+	                .bytes = (const uint8_t *)"abc",
+	                .length = 3},
+	        {.kind = ZL_FRAME_CONTROL, .bytes = (const uint8_t *)"", .length = 0},
+	        {.kind = ZL_FRAME_DATA,
+	                .stream = 7,
+	                .offset = UINT64_C(1) << 40,
+	                .bytes = (const uint8_t *)"data",
+	                .length = 4},
+	        {.kind = ZL_FRAME_ACK, .stream = 8, .offset = UINT64_MAX},
+	        {.kind = ZL_FRAME_END, .stream = 9, .offset = 12},
+	        {.kind = ZL_FRAME_RESET, .stream = UINT32_MAX},
+	        {.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)},
 	};
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(frames); i++)
@@ -91,7 +94,7 @@ START_TEST(largest)
 	zl_auto(buffer) struct zl_buffer all = ZL_BUFFER_INIT;
 	static uint8_t bytes[ZL_FRAME_DATA_MAX];
 	struct zl_frame frame = {
-		.kind = ZL_FRAME_DATA, .stream = 1, .bytes = bytes, .length = sizeof(bytes)};
+	        .kind = ZL_FRAME_DATA, .stream = 1, .bytes = bytes, .length = sizeof(bytes)};
 	const uint8_t *at;
 	size_t length;
 
@@ -111,22 +114,22 @@ struct bad {
 };
 
 static const struct bad bad_headers[] = {
-	{"kind 0", {0}},
-	{"unknown kind", {7}},
-	{"kind 255", {255}},
-	{"unknown flag", {1, 2}},
-	{"MORE on data", {2, 1, 0, 0, 1, 0, 0, 0, 9}},
-	{"reserved", {1, 0, 1}},
-	{"control with a stream", {1, 0, 0, 0, 1}},
-	{"data without a stream", {2, 0, 0, 0, 0, 0, 0, 0, 9}},
-	{"data without bytes", {2, 0, 0, 0, 1, 0, 0, 0, 8}},
-	{"too long", {1, 0, 0, 0, 0, 0, 0, 0, 1, 0x80}},
-	{"absurdly long", {2, 0, 0, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}},
-	{"short ack", {3, 0, 0, 0, 1, 0, 0, 0, 7}},
-	{"long ack", {3, 0, 0, 0, 1, 0, 0, 0, 9}},
-	{"end without offset", {4, 0, 0, 0, 1}},
-	{"reset with bytes", {5, 0, 0, 0, 1, 0, 0, 0, 1}},
-	{"short sync", {6, 0, 0, 0, 0, 0, 0, 0, 15}},
+        {"kind 0", {0}},
+        {"unknown kind", {7}},
+        {"kind 255", {255}},
+        {"unknown flag", {1, 2}},
+        {"MORE on data", {2, 1, 0, 0, 1, 0, 0, 0, 9}},
+        {"reserved", {1, 0, 1}},
+        {"control with a stream", {1, 0, 0, 0, 1}},
+        {"data without a stream", {2, 0, 0, 0, 0, 0, 0, 0, 9}},
+        {"data without bytes", {2, 0, 0, 0, 1, 0, 0, 0, 8}},
+        {"too long", {1, 0, 0, 0, 0, 0, 0, 0, 1, 0x80}},
+        {"absurdly long", {2, 0, 0, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}},
+        {"short ack", {3, 0, 0, 0, 1, 0, 0, 0, 7}},
+        {"long ack", {3, 0, 0, 0, 1, 0, 0, 0, 9}},
+        {"end without offset", {4, 0, 0, 0, 1}},
+        {"reset with bytes", {5, 0, 0, 0, 1, 0, 0, 0, 1}},
+        {"short sync", {6, 0, 0, 0, 0, 0, 0, 0, 15}},
 };
 
 START_TEST(refuses)
@@ -156,8 +159,7 @@ START_TEST(seeks_its_own_sync)
 {
 	static const uint8_t nonce[ZL_FRAME_NONCE_SIZE] = {6, 0, 0, 6, 0, 6};
 	zl_auto(buffer) struct zl_buffer all = ZL_BUFFER_INIT;
-	struct zl_frame sync = {
-		.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)};
+	struct zl_frame sync = {.kind = ZL_FRAME_SYNC, .bytes = nonce, .length = sizeof(nonce)};
 	struct zl_frame ack = {.kind = ZL_FRAME_ACK, .stream = 3, .offset = 5};
 
 	append_all(&all);

@@ -8,8 +8,8 @@
 #include "zone/protocol/message.h"
 
 // Feeds packed frames to a reader. Returns what zl_message_take did last.
-static int feed(struct zl_message_reader *reader, const struct zl_buffer *frames,
-	ProtobufCMessage **ret, struct zl_error *err)
+static int feed(struct zl_message_reader *reader, const struct zl_buffer *frames, void **ret,
+        struct zl_error *err)
 {
 	zl_auto(frame_parser) struct zl_frame_parser parser = ZL_FRAME_PARSER_INIT;
 	const uint8_t *bytes = frames->data;
@@ -30,8 +30,8 @@ START_TEST(long_message_in_pieces)
 	Zl__Zone__ToZone message = ZL__ZONE__TO_ZONE__INIT;
 	zl_auto(buffer) struct zl_buffer frames = ZL_BUFFER_INIT;
 	struct zl_message_reader reader = {.type = &zl__zone__to_zone__descriptor,
-		.partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_TO_ZONE_MAX)};
-	ProtobufCMessage *back = NULL;
+	        .partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_TO_ZONE_MAX)};
+	void *back = NULL;
 	char *spec = malloc(SIZE + 1);
 
 	memset(spec, 'j', SIZE);
@@ -43,8 +43,7 @@ START_TEST(long_message_in_pieces)
 	ck_assert_int_eq(zl_message_append(&frames, &message.base, NULL), 0);
 	ck_assert_int_eq(feed(&reader, &frames, &back, NULL), 0);
 	ck_assert_ptr_nonnull(back);
-	ck_assert_str_eq(
-		((Zl__Zone__ToZone *)(void *)back)->container_create->oci_spec, spec);
+	ck_assert_str_eq(((Zl__Zone__ToZone *)back)->container_create->oci_spec, spec);
 	zl_message_free(back);
 
 	// The same is too much where less is allowed.
@@ -64,14 +63,14 @@ START_TEST(bomb)
 	struct zl_error err = ZL_ERROR_INIT;
 	size_t length = (size_t)COUNT * 2;
 	uint8_t header[] = {0x3a, (uint8_t)(length & 0x7f) | 0x80,
-		(uint8_t)((length >> 7) & 0x7f) | 0x80, (uint8_t)(length >> 14)};
+	        (uint8_t)((length >> 7) & 0x7f) | 0x80, (uint8_t)(length >> 14)};
 
 	for (int i = 0; i < COUNT; i++)
 		ck_assert_int_eq(zl_buffer_append(&packed, "\x0a\x00", 2, NULL), 0);
 	ck_assert_int_eq(zl_buffer_append(&outer, header, sizeof(header), NULL), 0);
 	ck_assert_int_eq(zl_buffer_append(&outer, packed.data, packed.length, NULL), 0);
 	ck_assert_ptr_null(zl_message_unpack(
-		&zl__zone__from_zone__descriptor, outer.data, outer.length, &err));
+	        &zl__zone__from_zone__descriptor, outer.data, outer.length, &err));
 	ck_assert_int_eq(err.code, ZL_DATA_LOSS);
 }
 END_TEST
@@ -82,16 +81,12 @@ START_TEST(scrub)
 		const char *from;
 		const char *to;
 	} cases[] = {
-		{"plain", "plain"},
-		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x8b", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x8b"},
-		{"a\tb\nc", "a\tb\nc"},
-		{"\x1b[31m\r\x7f", "?[31m??"},
-		{"\xff\xfe", "??"},
-		{"\xc3", "?"},
-		{"\xe2\x82", "??"},
-		{"\xc0\x80", "??"},         // overlong
-		{"\xed\xa0\x80", "???"},    // a surrogate
-		{"\xf4\x90\x80\x80", "????"}, // past U+10FFFF
+	        {"plain", "plain"},
+	        {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x8b", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x8b"},
+	        {"a\tb\nc", "a\tb\nc"}, {"\x1b[31m\r\x7f", "?[31m??"}, {"\xff\xfe", "??"},
+	        {"\xc3", "?"}, {"\xe2\x82", "??"}, {"\xc0\x80", "??"}, // overlong
+	        {"\xed\xa0\x80", "???"},                               // a surrogate
+	        {"\xf4\x90\x80\x80", "????"},                          // past U+10FFFF
 	};
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(cases); i++) {
@@ -112,9 +107,9 @@ START_TEST(scrub_reaches_everything)
 	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
 	zl_auto(buffer) struct zl_buffer frames = ZL_BUFFER_INIT;
 	struct zl_message_reader reader = {.type = &zl__zone__from_zone__descriptor,
-		.scrub = true,
-		.partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_FROM_ZONE_MAX)};
-	ProtobufCMessage *back = NULL;
+	        .scrub = true,
+	        .partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_FROM_ZONE_MAX)};
+	void *back = NULL;
 	const Zl__Zone__HelloReply *got;
 
 	container.id = (char *)(uintptr_t)"\x01id";
@@ -125,7 +120,7 @@ START_TEST(scrub_reaches_everything)
 	message.hello = &hello;
 	ck_assert_int_eq(zl_message_append(&frames, &message.base, NULL), 0);
 	ck_assert_int_eq(feed(&reader, &frames, &back, NULL), 0);
-	got = ((Zl__Zone__FromZone *)(void *)back)->hello;
+	got = ((Zl__Zone__FromZone *)back)->hello;
 	ck_assert_str_eq(got->supervisor_version, "v?");
 	ck_assert_str_eq(got->containers[0]->id, "?id");
 	zl_message_free(back);

@@ -19,13 +19,13 @@ static void shell(const char *script, struct zl_buffer *out)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_msg(
-		zl_spawn_check(argv, out, NULL, 20000, &err) == 0, "%s: %s", script, err.message);
+	        zl_spawn_check(argv, out, NULL, 20000, &err) == 0, "%s: %s", script, err.message);
 }
 
 START_TEST(prefixes)
 {
 	static const char *const bad[] = {"", "10.0.0.1/33", "10.0.0/8", "fd00::/129", "10.0.0.1/",
-		"10.0.0.1/x", "10.0.0.1/-1", "1.2.3.4.5", "::g/1"};
+	        "10.0.0.1/x", "10.0.0.1/-1", "1.2.3.4.5", "::g/1"};
 	struct zl_rtnl_prefix prefix;
 
 	ck_assert_int_eq(zl_rtnl_parse_prefix("10.88.0.5/16", &prefix, NULL), 0);
@@ -43,7 +43,7 @@ END_TEST
 START_TEST(macs)
 {
 	static const char *const bad[] = {
-		"", "02:00:00:00:00", "02:00:00:00:00:00:00", "02:00:00:00:00:0g", "020000000000"};
+	        "", "02:00:00:00:00", "02:00:00:00:00:00:00", "02:00:00:00:00:0g", "020000000000"};
 	uint8_t mac[6];
 
 	ck_assert_int_eq(zl_rtnl_parse_mac("02:00:aB:00:00:fF", mac, NULL), 0);

@@ -19,12 +19,12 @@ static pid_t holder(void *user, const char *kind, const char *container_id, stru
 
 static const struct zl_user user = {.uid = 5, .gid = 6, .groups = {6, 7}, .group_count = 2};
 static const struct zl_spec_facts facts = {
-	.root = "/r",
-	.user = &user,
-	.resolv_conf = "/s/resolv.conf",
-	.hostname = "/s/hostname",
-	.shm = "/s/shm",
-	.holder = holder,
+        .root = "/r",
+        .user = &user,
+        .resolv_conf = "/s/resolv.conf",
+        .hostname = "/s/hostname",
+        .shm = "/s/shm",
+        .holder = holder,
 };
 
 static json_t *complete(const char *text, struct zl_error *err)
@@ -41,45 +41,47 @@ START_TEST(fills_in)
 {
 	struct zl_error err = ZL_ERROR_INIT;
 	json_t *spec = complete(
-		"{\"process\":{\"args\":[\"x\"],\"terminal\":true},\"root\":{\"path\":\"?\","
-		"\"readonly\":true},\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":["
-		"{\"type\":\"network\",\"path\":\"zonelet:pod\"},{\"type\":\"mount\"},"
-		"{\"type\":\"ipc\",\"path\":\"zonelet:pod\"},{\"type\":\"pid\",\"path\":"
-		"\"zonelet:container:"
-		"0000000000000000000000000000000000000000000000000000000000000001\"}]},"
-		"\"mounts\":[{\"destination\":\"/etc/hostname\",\"source\":\"/own\"},"
-		"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\"}]}",
-		&err);
+	        "{\"process\":{\"args\":[\"x\"],\"terminal\":true},\"root\":{\"path\":\"?\","
+	        "\"readonly\":true},\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":["
+	        "{\"type\":\"network\",\"path\":\"zonelet:pod\"},{\"type\":\"mount\"},"
+	        "{\"type\":\"ipc\",\"path\":\"zonelet:pod\"},{\"type\":\"pid\",\"path\":"
+	        "\"zonelet:container:"
+	        "0000000000000000000000000000000000000000000000000000000000000001\"}]},"
+	        "\"mounts\":[{\"destination\":\"/etc/hostname\",\"source\":\"/own\"},"
+	        "{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\"}]}",
+	        &err);
 	zl_auto(free) char *text = NULL;
 
 	ck_assert_msg(spec != NULL, "%s", err.message);
 	text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
 	ck_assert_str_eq(text,
-		"{\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":[{\"type\":\"mount\"},"
-		"{\"path\":\"/proc/77/ns/pid\",\"type\":\"pid\"}]},"
-		"\"mounts\":[{\"destination\":\"/etc/hostname\",\"source\":\"/own\"},"
-		"{\"destination\":\"/dev/shm\",\"options\":[\"rbind\",\"rw\",\"nosuid\",\"nodev\"],"
-		"\"source\":\"/s/shm\",\"type\":\"bind\"},"
-		"{\"destination\":\"/etc/resolv.conf\",\"options\":[\"rbind\",\"ro\",\"nosuid\","
-		"\"nodev\"],\"source\":\"/s/resolv.conf\",\"type\":\"bind\"}],"
-		"\"process\":{\"args\":[\"x\"],\"terminal\":false,\"user\":{\"additionalGids\":"
-		"[6,7],\"gid\":6,\"uid\":5}},\"root\":{\"path\":\"/r\",\"readonly\":true}}");
+	        "{\"linux\":{\"cgroupsPath\":\"/a\",\"namespaces\":[{\"type\":\"mount\"},"
+	        "{\"path\":\"/proc/77/ns/pid\",\"type\":\"pid\"}]},"
+	        "\"mounts\":[{\"destination\":\"/etc/hostname\",\"source\":\"/own\"},"
+	        "{\"destination\":\"/dev/shm\",\"options\":[\"rbind\",\"rw\",\"nosuid\",\"nodev\"],"
+	        "\"source\":\"/s/shm\",\"type\":\"bind\"},"
+	        "{\"destination\":\"/etc/resolv.conf\",\"options\":[\"rbind\",\"ro\",\"nosuid\","
+	        "\"nodev\"],\"source\":\"/s/resolv.conf\",\"type\":\"bind\"}],"
+	        "\"process\":{\"args\":[\"x\"],\"terminal\":false,\"user\":{\"additionalGids\":"
+	        "[6,7],\"gid\":6,\"uid\":5}},\"root\":{\"path\":\"/r\",\"readonly\":true}}");
 	json_decref(spec);
 }
 END_TEST
 
+// NOLINTBEGIN(bugprone-suspicious-missing-comma): long lines
 static const char *const bad[] = {
-	"",
-	"[]",
-	"{}",
-	"{\"process\":{}}",
-	"{\"process\":{},\"linux\":{}}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/../x\"}}",
-	"{\"process\":[],\"linux\":{\"cgroupsPath\":\"/x\"}}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/x\"},\"mounts\":7}",
-	"{\"process\":{},\"linux\":{\"cgroupsPath\":\"/x\",\"namespaces\":[{\"type\":\"pid\","
-	"\"path\":\"zonelet:container:../../1\"}]}}",
+        "",
+        "[]",
+        "{}",
+        "{\"process\":{}}",
+        "{\"process\":{},\"linux\":{}}",
+        "{\"process\":{},\"linux\":{\"cgroupsPath\":\"/../x\"}}",
+        "{\"process\":[],\"linux\":{\"cgroupsPath\":\"/x\"}}",
+        "{\"process\":{},\"linux\":{\"cgroupsPath\":\"/x\"},\"mounts\":7}",
+        "{\"process\":{},\"linux\":{\"cgroupsPath\":\"/x\",\"namespaces\":[{\"type\":\"pid\","
+        "\"path\":\"zonelet:container:../../1\"}]}}",
 };
+// NOLINTEND(bugprone-suspicious-missing-comma)
 
 START_TEST(refuses)
 {

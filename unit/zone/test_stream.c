@@ -134,13 +134,12 @@ static void random_session(unsigned seed)
 			check_frame(&frame);
 		} else if (what < 13) {
 			in.consumed = in.consumed + (uint64_t)random() % // NOLINT
-					      (in.next - in.consumed + 1);
+			                                    (in.next - in.consumed + 1);
 			consumed = in.consumed;
 			if (what < 12)
 				ck_assert_int_eq(zl_stream_out_ack(&out, consumed, NULL), 0);
 			if (in.ended && consumed == in.next) {
-				ck_assert_int_eq(
-					zl_stream_out_ack(&out, consumed + 1, NULL), 0);
+				ck_assert_int_eq(zl_stream_out_ack(&out, consumed + 1, NULL), 0);
 				complete = zl_stream_out_complete(&out);
 			}
 		} else if (what == 13) {

@@ -41,23 +41,23 @@ START_TEST(output_and_exit_code)
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 3);
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)), "out\n");
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDERR)), "err\n");
-	delete(pod_id(1));
-	delete(pod_id(1)); // absent is success
+	delete (pod_id(1));
+	delete (pod_id(1)); // absent is success
 }
 END_TEST
 
 START_TEST(pod_files)
 {
 	pod_run(&pod, pod_id(1),
-		"cat /etc/resolv.conf /etc/hostname; hostname; cat /etc/plain; "
-		"echo new >/etc/plain; cat /etc/plain; echo shared >/dev/shm/x",
-		false);
+	        "cat /etc/resolv.conf /etc/hostname; hostname; cat /etc/plain; "
+	        "echo new >/etc/plain; cat /etc/plain; echo shared >/dev/shm/x",
+	        false);
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)),
-		"nameserver 192.0.2.1\ntestpod\ntestpod\ndata\nnew\n");
+	        "nameserver 192.0.2.1\ntestpod\ntestpod\ndata\nnew\n");
 	// Another container has its own layer, and the same /dev/shm.
 	pod_run(&pod, pod_id(2), "cat /etc/plain /dev/shm/x", false);
-	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(2), NULL, ZL_ZONE_STDOUT)),
-		"data\nshared\n");
+	ck_assert_str_eq(
+	        text_of(pod_wait_eof(&pod, pod_id(2), NULL, ZL_ZONE_STDOUT)), "data\nshared\n");
 }
 END_TEST
 
@@ -68,18 +68,17 @@ START_TEST(standard_input)
 	pod_create(&pod, pod_id(1), "cat", true, false);
 	// Before the start: it waits.
 	ck_assert_int_eq(
-		zl_zone_stdin_write(pod.client, pod_id(1), NULL, "early ", 6, NULL, &err), 0);
-	ck_assert_int_eq(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0},
-				 &(int64_t){0}, NULL, &err),
-		0);
+	        zl_zone_stdin_write(pod.client, pod_id(1), NULL, "early ", 6, NULL, &err), 0);
+	ck_assert_int_eq(zl_zone_container_start(
+	                         pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
 	ck_assert_int_eq(
-		zl_zone_stdin_write(pod.client, pod_id(1), NULL, "late", 4, NULL, &err), 0);
+	        zl_zone_stdin_write(pod.client, pod_id(1), NULL, "late", 4, NULL, &err), 0);
 	ck_assert_int_eq(zl_zone_stdin_write(pod.client, pod_id(1), NULL, "", 0, NULL, &err), 0);
 	ck_assert_str_eq(
-		text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)), "early late");
+	        text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)), "early late");
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 0);
-	ck_assert_int_lt(
-		zl_zone_stdin_write(pod.client, pod_id(1), NULL, "x", 1, NULL, &err), 0);
+	ck_assert_int_lt(zl_zone_stdin_write(pod.client, pod_id(1), NULL, "x", 1, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_FAILED_PRECONDITION);
 }
 END_TEST
@@ -88,16 +87,16 @@ END_TEST
 START_TEST(large_standard_input)
 {
 	enum { SIZE = 1024 * 1024 };
-	zl_auto(free) char *bytes = malloc(SIZE);
+	static char bytes[SIZE];
 	struct zl_error err = ZL_ERROR_INIT;
 
 	memset(bytes, 'x', SIZE);
 	pod_run(&pod, pod_id(1), "md5sum", true);
 	ck_assert_int_eq(
-		zl_zone_stdin_write(pod.client, pod_id(1), NULL, bytes, SIZE, NULL, &err), 0);
+	        zl_zone_stdin_write(pod.client, pod_id(1), NULL, bytes, SIZE, NULL, &err), 0);
 	ck_assert_int_eq(zl_zone_stdin_write(pod.client, pod_id(1), NULL, "", 0, NULL, &err), 0);
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)),
-		"b561f87202d04959e37588ee05cf5b10  -\n");
+	        "b561f87202d04959e37588ee05cf5b10  -\n");
 }
 END_TEST
 
@@ -112,13 +111,12 @@ START_TEST(stdin_of_one_who_does_not_read)
 	// The token is what ends the wait for room.
 	limit.deadline_ns = zl_clock_monotonic() + 300 * ZL_NS_PER_MS;
 	ck_assert_int_lt(zl_zone_stdin_write(
-				 pod.client, pod_id(1), NULL, bytes, sizeof(bytes), &limit, &err),
-		0);
+	                         pod.client, pod_id(1), NULL, bytes, sizeof(bytes), &limit, &err),
+	        0);
 	ck_assert_int_eq(err.code, ZL_DEADLINE_EXCEEDED);
 	// Others are not held up by it.
 	pod_exec(&pod, pod_id(1), "e1", "echo alive");
-	ck_assert_str_eq(
-		text_of(pod_wait_eof(&pod, pod_id(1), "e1", ZL_ZONE_STDOUT)), "alive\n");
+	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), "e1", ZL_ZONE_STDOUT)), "alive\n");
 }
 END_TEST
 
@@ -130,7 +128,7 @@ START_TEST(exec_output_and_code)
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), "e1").code, 5);
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), "e2").code, 137);
 	ck_assert_str_eq(
-		text_of(pod_wait_eof(&pod, pod_id(1), "e1", ZL_ZONE_STDOUT)), "from exec\n");
+	        text_of(pod_wait_eof(&pod, pod_id(1), "e1", ZL_ZONE_STDOUT)), "from exec\n");
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), "e1", ZL_ZONE_STDERR)), "bad\n");
 }
 END_TEST
@@ -139,18 +137,18 @@ START_TEST(exec_with_stdin)
 {
 	zl_auto(free) char *process = pod_process("cat; echo end");
 	struct zl_zone_exec exec = {.container_id = pod_id(1),
-		.exec_id = "in",
-		.oci_process = process,
-		.stdin_open = true};
+	        .exec_id = "in",
+	        .oci_process = process,
+	        .stdin_open = true};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	pod_run(&pod, pod_id(1), "sleep 1000", false);
 	ck_assert_int_eq(zl_zone_exec_start(pod.client, &exec, NULL, &err), 0);
 	ck_assert_int_eq(
-		zl_zone_stdin_write(pod.client, pod_id(1), "in", "hello\n", 6, NULL, &err), 0);
+	        zl_zone_stdin_write(pod.client, pod_id(1), "in", "hello\n", 6, NULL, &err), 0);
 	ck_assert_int_eq(zl_zone_stdin_write(pod.client, pod_id(1), "in", "", 0, NULL, &err), 0);
-	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), "in", ZL_ZONE_STDOUT)),
-		"hello\nend\n");
+	ck_assert_str_eq(
+	        text_of(pod_wait_eof(&pod, pod_id(1), "in", ZL_ZONE_STDOUT)), "hello\nend\n");
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), "in").code, 0);
 }
 END_TEST
@@ -174,14 +172,14 @@ START_TEST(command_not_found)
 {
 	zl_auto(free) char *process = pod_process(NULL);
 	struct zl_zone_exec exec = {
-		.container_id = pod_id(2), .exec_id = "e1", .oci_process = process};
+	        .container_id = pod_id(2), .exec_id = "e1", .oci_process = process};
 	struct zl_error err = ZL_ERROR_INIT;
 	struct pod_stream const *stderr_text;
 
 	pod_create(&pod, pod_id(1), NULL, false, false);
-	ck_assert_int_lt(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0},
-				 &(int64_t){0}, NULL, &err),
-		0);
+	ck_assert_int_lt(zl_zone_container_start(
+	                         pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 	ck_assert_ptr_nonnull(strstr(err.message, "/nope"));
 	// crun's words are not the container's output.
@@ -205,17 +203,17 @@ START_TEST(signals)
 	pod_run(&pod, pod_id(1), "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done", false);
 	pod_wait_text(&pod, pod_id(1), NULL, "up");
 	ck_assert_int_eq(
-		zl_zone_container_signal(pod.client, pod_id(1), SIGTERM, false, NULL, &err), 0);
+	        zl_zone_container_signal(pod.client, pod_id(1), SIGTERM, false, NULL, &err), 0);
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 7);
 	ck_assert_int_eq(
-		zl_zone_container_signal(pod.client, pod_id(1), SIGKILL, true, NULL, &err), 0);
+	        zl_zone_container_signal(pod.client, pod_id(1), SIGKILL, true, NULL, &err), 0);
 	ck_assert_int_lt(
-		zl_zone_container_signal(pod.client, pod_id(1), SIGTERM, false, NULL, &err), 0);
+	        zl_zone_container_signal(pod.client, pod_id(1), SIGTERM, false, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 
 	pod_run(&pod, pod_id(2), "sleep 1000", false);
 	ck_assert_int_eq(
-		zl_zone_container_signal(pod.client, pod_id(2), SIGKILL, true, NULL, &err), 0);
+	        zl_zone_container_signal(pod.client, pod_id(2), SIGKILL, true, NULL, &err), 0);
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(2), NULL).code, 137);
 }
 END_TEST
@@ -257,7 +255,7 @@ START_TEST(refusals)
 	const char *absent[] = {"/nonexistent.erofs", NULL};
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "true");
 	struct zl_zone_container container = {
-		.id = pod_id(1), .rootfs = {.image_files = absent}, .oci_spec = spec, .user = ""};
+	        .id = pod_id(1), .rootfs = {.image_files = absent}, .oci_spec = spec, .user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
@@ -277,8 +275,8 @@ START_TEST(refusals)
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_ALREADY_EXISTS);
 	ck_assert_int_lt(zl_zone_container_start(
-				 pod.client, pod_id(9), &(int32_t){0}, &(int64_t){0}, NULL, &err),
-		0);
+	                         pod.client, pod_id(9), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
 	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
 }
 END_TEST
@@ -289,12 +287,12 @@ START_TEST(users)
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "id -u; id -g; id -G");
 	const uint32_t supplemental[] = {2000};
 	struct zl_zone_container container = {.id = pod_id(1),
-		.rootfs = pod_rootfs(&pod, files),
-		.oci_spec = spec,
-		.user = "app",
-		.supplemental_groups = supplemental,
-		.supplemental_group_count = 1,
-		.merge_groups = true};
+	        .rootfs = pod_rootfs(&pod, files),
+	        .oci_spec = spec,
+	        .user = "app",
+	        .supplemental_groups = supplemental,
+	        .supplemental_group_count = 1,
+	        .merge_groups = true};
 	struct zl_zone_user user = {0};
 	struct zl_error err = ZL_ERROR_INIT;
 
@@ -302,31 +300,28 @@ START_TEST(users)
 	ck_assert_uint_eq(user.uid, 1000);
 	ck_assert_uint_eq(user.gid, 1001);
 	ck_assert_int_eq(zl_zone_container_start(
-				 pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
-		0);
+	                         pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
 	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)),
-		"1000\n1001\n1001 1005 2000\n");
+	        "1000\n1001\n1001 1005 2000\n");
 }
 END_TEST
 
 START_TEST(readonly_root)
 {
 	const char *files[2];
-	zl_auto(free) char *spec = pod_spec(
-		pod_id(1), "touch /etc/new 2>/dev/null && echo written || echo refused");
-	struct zl_zone_container container = {.id = pod_id(1),
-		.rootfs = pod_rootfs(&pod, files),
-		.oci_spec = spec,
-		.user = ""};
+	zl_auto(free) char *spec =
+	        pod_spec(pod_id(1), "touch /etc/new 2>/dev/null && echo written || echo refused");
+	struct zl_zone_container container = {
+	        .id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .oci_spec = spec, .user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	container.rootfs.readonly = true;
 	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(zl_zone_container_start(
-				 pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
-		0);
-	ck_assert_str_eq(
-		text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)), "refused\n");
+	                         pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
+	ck_assert_str_eq(text_of(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)), "refused\n");
 }
 END_TEST
 
@@ -337,14 +332,13 @@ START_TEST(terminal)
 
 	pod_create(&pod, pod_id(1), "tty; read line; stty size; echo got $line", true, true);
 	ck_assert_int_eq(zl_zone_container_start(
-				 pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
-		0);
+	                         pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err),
+	        0);
 	pod_wait_text(&pod, pod_id(1), NULL, "/dev/");
-	ck_assert_msg(
-		zl_zone_resize(pod.client, pod_id(1), NULL, 120, 40, NULL, &err) == 0, "%s",
-		err.message);
+	ck_assert_msg(zl_zone_resize(pod.client, pod_id(1), NULL, 120, 40, NULL, &err) == 0, "%s",
+	        err.message);
 	ck_assert_int_eq(
-		zl_zone_stdin_write(pod.client, pod_id(1), NULL, "word\n", 5, NULL, &err), 0);
+	        zl_zone_stdin_write(pod.client, pod_id(1), NULL, "word\n", 5, NULL, &err), 0);
 	out = pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT);
 	ck_assert_ptr_nonnull(strstr(text_of(out), "40 120"));
 	ck_assert_ptr_nonnull(strstr(text_of(out), "got word"));
@@ -369,8 +363,8 @@ START_TEST(reconnect_loses_nothing)
 		ck_assert(zl_zone_client_hello(pod.client)->configured);
 		pod_set_appetite(&pod, 150000 + (size_t)round * 10007);
 		ck_assert_msg(zl_zone_stream_seek(pod.client, pod_id(1), ZL_ZONE_STDOUT,
-				      pod_length(&pod, pod_id(1), ZL_ZONE_STDOUT), &err) == 0,
-			"%s", err.message);
+		                      pod_length(&pod, pod_id(1), ZL_ZONE_STDOUT), &err) == 0,
+		        "%s", err.message);
 		ck_assert_int_eq(zl_zone_client_resume(pod.client, &err), 0);
 	}
 	pod_set_appetite(&pod, SIZE_MAX);
@@ -419,8 +413,7 @@ START_TEST(slow_reader)
 	ck_assert_int_eq(zl_zone_client_resume(pod.client, &err), 0);
 	pod_set_appetite(&pod, SIZE_MAX);
 	ck_assert_int_eq(zl_zone_client_resume(pod.client, &err), 0);
-	ck_assert_uint_eq(
-		pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)->text.length, 500000);
+	ck_assert_uint_eq(pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT)->text.length, 500000);
 }
 END_TEST
 
@@ -429,7 +422,7 @@ START_TEST(delete_while_running)
 	pod_run(&pod, pod_id(1), "echo up; sleep 1000", false);
 	pod_wait_text(&pod, pod_id(1), NULL, "up");
 	pod_exec(&pod, pod_id(1), "e1", "sleep 1000");
-	delete(pod_id(1));
+	delete (pod_id(1));
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 137);
 	// The same id again is a new container.
 	pod_forget(&pod, pod_id(1));
@@ -444,23 +437,23 @@ START_TEST(shared_pid_namespace)
 	char *own = strstr(spec, "{\"type\":\"pid\"}");
 	zl_auto(buffer) struct zl_buffer changed = ZL_BUFFER_INIT;
 	struct zl_zone_container container = {
-		.id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
+	        .id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_ptr_nonnull(own);
 	ck_assert_int_eq(zl_buffer_printf(&changed, &err,
-				 "%.*s{\"type\":\"pid\",\"path\":\"zonelet:pod\"}%s",
-				 (int)(own - spec), spec, own + strlen("{\"type\":\"pid\"}")),
-		0);
+	                         "%.*s{\"type\":\"pid\",\"path\":\"zonelet:pod\"}%s",
+	                         (int)(own - spec), spec, own + strlen("{\"type\":\"pid\"}")),
+	        0);
 	container.oci_spec = zl_buffer_string(&changed);
 	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
-	ck_assert_msg(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0},
-			      NULL, &err) == 0,
-		"%s", err.message);
+	ck_assert_msg(zl_zone_container_start(
+	                      pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err) == 0,
+	        "%s", err.message);
 	// Its first process is the pod's, not its own shell.
 	pod_wait_text(&pod, pod_id(1), NULL, pod.zone != NULL ? "init" : "pause");
 	ck_assert_int_eq(
-		zl_zone_container_signal(pod.client, pod_id(1), SIGKILL, true, NULL, &err), 0);
+	        zl_zone_container_signal(pod.client, pod_id(1), SIGKILL, true, NULL, &err), 0);
 	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 137);
 }
 END_TEST
@@ -472,7 +465,7 @@ static bool has_memory_controller(void)
 
 	return pod.zone != NULL ||
 	       (zl_file_read("/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL) == 0 &&
-		       strstr(zl_buffer_string(&text), "memory") != NULL);
+	               strstr(zl_buffer_string(&text), "memory") != NULL);
 }
 
 START_TEST(out_of_memory)
@@ -482,21 +475,21 @@ START_TEST(out_of_memory)
 	zl_auto(buffer) struct zl_buffer limited = ZL_BUFFER_INIT;
 	char *part = strstr(spec, "\"cgroupsPath\"");
 	struct zl_zone_container container = {
-		.id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
+	        .id = pod_id(1), .rootfs = pod_rootfs(&pod, files), .user = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 	struct pod_exit gone;
 
 	if (!has_memory_controller())
 		return;
 	ck_assert_int_eq(zl_buffer_printf(&limited, &err,
-				 "%.*s\"resources\":{\"memory\":{\"limit\":16777216}},%s",
-				 (int)(part - spec), spec, part),
-		0);
+	                         "%.*s\"resources\":{\"memory\":{\"limit\":16777216}},%s",
+	                         (int)(part - spec), spec, part),
+	        0);
 	container.oci_spec = zl_buffer_string(&limited);
 	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
-	ck_assert_msg(zl_zone_container_start(pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0},
-			      NULL, &err) == 0,
-		"%s", err.message);
+	ck_assert_msg(zl_zone_container_start(
+	                      pod.client, pod_id(1), &(int32_t){0}, &(int64_t){0}, NULL, &err) == 0,
+	        "%s", err.message);
 	gone = pod_wait_exit(&pod, pod_id(1), NULL);
 	ck_assert_int_eq(gone.code, 137);
 	ck_assert(gone.oom);

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 
-#include "unit/zone/tests.h"
 #include "base/cleanup.h"
+#include "unit/zone/tests.h"
 #include "zone/supervisor/user.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
-			     "# a comment\n"
-			     "broken\n"
-			     ":::\n"
-			     "huge:x:99999999999:1::/:\n"
-			     "minus:x:-1:1::/:\n"
-			     "app:x:1000:1001:An app:/app:/bin/sh\n"
-			     "0042:x:7:8::/:\n"
-			     "last:x:2000:2001";
+                             "# a comment\n"
+                             "broken\n"
+                             ":::\n"
+                             "huge:x:99999999999:1::/:\n"
+                             "minus:x:-1:1::/:\n"
+                             "app:x:1000:1001:An app:/app:/bin/sh\n"
+                             "0042:x:7:8::/:\n"
+                             "last:x:2000:2001";
 static const char group[] = "root:x:0:\nstaff:x:50:app,root\nvideo:x:44:app\nmine:x:1001:\n"
-			    "lookalike:x:45:apple,an-app,app2\nempty:x:46:,,\n";
+                            "lookalike:x:45:apple,an-app,app2\nempty:x:46:,,\n";
 
 static void expect(const char *name, uint32_t uid, uint32_t gid)
 {
@@ -24,7 +24,7 @@ static void expect(const char *name, uint32_t uid, uint32_t gid)
 	struct zl_user user;
 
 	ck_assert_msg(zl_user_resolve(&wanted, passwd, group, &user, &err) == 0, "%s: %s", name,
-		err.message);
+	        err.message);
 	ck_assert_uint_eq(user.uid, uid);
 	ck_assert_uint_eq(user.gid, gid);
 	ck_assert_uint_eq(user.groups[0], gid);
@@ -49,7 +49,7 @@ END_TEST
 START_TEST(refuses)
 {
 	static const char *const names[] = {"nobody", "app:nogroup", "-1", "4294967295",
-		"99999999999", "huge", "minus", "1000x", "app:-1", " app"};
+	        "99999999999", "huge", "minus", "1000x", "app:-1", " app"};
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(names); i++) {
 		struct zl_user_wanted wanted = {.name = names[i]};
@@ -57,7 +57,7 @@ START_TEST(refuses)
 		struct zl_user user;
 
 		ck_assert_msg(zl_user_resolve(&wanted, passwd, group, &user, &err) < 0,
-			"%s was accepted", names[i]);
+		        "%s was accepted", names[i]);
 		ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
 	}
 }
@@ -67,7 +67,7 @@ START_TEST(groups)
 {
 	static const uint32_t more[] = {44, 3000};
 	struct zl_user_wanted wanted = {
-		.name = "app", .supplemental = more, .supplemental_count = 2, .merge = true};
+	        .name = "app", .supplemental = more, .supplemental_count = 2, .merge = true};
 	static const uint32_t merged[] = {1001, 50, 44, 3000};
 	struct zl_user user;
 

@@ -23,7 +23,7 @@ struct zl_transport_ops {
 	ssize_t (*read)(struct zl_transport *t, void *bytes, size_t size, struct zl_error *err);
 	// Sends what fits. 0: no room now; -1: the peer is gone.
 	ssize_t (*write)(
-		struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err);
+	        struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err);
 	// epoll events to wait for on `fd`.
 	uint32_t (*events)(const struct zl_transport *t, bool want_write);
 	// To be called when `fd` was ready, before reading and writing until both return 0. -1: the
@@ -57,7 +57,7 @@ int zl_socket_listen(const char *path, struct zl_error *err);
 // dom0: connects to the supervisor of domain `domid`, as soon as its vchan appears in xenstore
 // (a watch, no poll). Fails with the token's error, or UNAVAILABLE when the domain goes away.
 struct zl_transport *zl_vchan_connect(
-	uint32_t domid, const struct zl_cancel *cancel, struct zl_error *err);
+        uint32_t domid, const struct zl_cancel *cancel, struct zl_error *err);
 // In a zone: makes the rings, ZL_VCHAN_RING bytes each way, and publishes them to dom0 at
 // `data/zonelet` of the zone's own xenstore directory. Clients may come and go.
 struct zl_transport *zl_vchan_serve(struct zl_error *err);

@@ -17,8 +17,7 @@ static int gone(int errnum, struct zl_error *err)
 	return zl_error_set(err, ZL_UNAVAILABLE, "the channel broke: %s", strerrordesc_np(errnum));
 }
 
-static ssize_t socket_read(
-	struct zl_transport *t, void *bytes, size_t size, struct zl_error *err)
+static ssize_t socket_read(struct zl_transport *t, void *bytes, size_t size, struct zl_error *err)
 {
 	ssize_t got = recv(t->fd, bytes, size, MSG_DONTWAIT);
 
@@ -32,7 +31,7 @@ static ssize_t socket_read(
 }
 
 static ssize_t socket_write(
-	struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
+        struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
 {
 	ssize_t done = send(t->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -63,12 +62,12 @@ static void socket_close(struct zl_transport *t)
 }
 
 static const struct zl_transport_ops socket_ops = {
-	.name = "socket",
-	.read = socket_read,
-	.write = socket_write,
-	.events = socket_events,
-	.acknowledge = socket_acknowledge,
-	.close = socket_close,
+        .name = "socket",
+        .read = socket_read,
+        .write = socket_write,
+        .events = socket_events,
+        .acknowledge = socket_acknowledge,
+        .close = socket_close,
 };
 
 struct zl_transport *zl_socket_wrap(int fd, struct zl_error *err)
@@ -90,8 +89,8 @@ static int fill_address(struct sockaddr_un *address, const char *path, struct zl
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(address->sun_path))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the socket path %s is longer than %zu bytes", path,
-			sizeof(address->sun_path) - 1);
+		        "the socket path %s is longer than %zu bytes", path,
+		        sizeof(address->sun_path) - 1);
 	memcpy(address->sun_path, path, strlen(path) + 1);
 	return 0;
 }
@@ -109,7 +108,7 @@ struct zl_transport *zl_socket_connect(const char *path, struct zl_error *err)
 		return NULL;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		zl_error_set(err, ZL_UNAVAILABLE, "connect to the supervisor at %s: %s", path,
-			strerrordesc_np(errno));
+		        strerrordesc_np(errno));
 		return NULL;
 	}
 	return zl_socket_wrap(zl_take_fd(&fd), err);
@@ -118,18 +117,17 @@ struct zl_transport *zl_socket_connect(const char *path, struct zl_error *err)
 int zl_socket_listen(const char *path, struct zl_error *err)
 {
 	struct sockaddr_un address;
-	zl_auto(fd) int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	zl_auto(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return zl_error_errno(err, errno, "make a socket");
 	if (fill_address(&address, path, err) < 0)
 		return -1;
 	(void)unlink(path);
-	// The mode of the descriptor becomes the mode of the file: no moment when it is open to all.
-	if (fchmod(fd, 0600) < 0 ||
-		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		listen(fd, BACKLOG) < 0)
+	// The mode of the descriptor becomes the mode of the file: no moment when it is open to
+	// all.
+	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	        listen(fd, BACKLOG) < 0)
 		return zl_error_errno(err, errno, "listen at %s", path);
 	return zl_take_fd(&fd);
 }

@@ -47,7 +47,7 @@ static ssize_t vchan_read(struct zl_transport *t, void *bytes, size_t size, stru
 }
 
 static ssize_t server_write(
-	struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
+        struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
 {
 	int done = libxenvchan_write(vchan_of(t)->ctrl, bytes, length);
 
@@ -56,7 +56,7 @@ static ssize_t server_write(
 
 // All or nothing: the ring's index moves once, so a client that dies leaves whole frames.
 static ssize_t client_write(
-	struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
+        struct zl_transport *t, const void *bytes, size_t length, struct zl_error *err)
 {
 	int done = libxenvchan_send(vchan_of(t)->ctrl, bytes, length);
 
@@ -90,25 +90,25 @@ static void vchan_close(struct zl_transport *t)
 }
 
 static const struct zl_transport_ops server_ops = {
-	.name = "vchan",
-	.read = vchan_read,
-	.write = server_write,
-	.events = vchan_events,
-	.acknowledge = vchan_acknowledge,
-	.close = vchan_close,
+        .name = "vchan",
+        .read = vchan_read,
+        .write = server_write,
+        .events = vchan_events,
+        .acknowledge = vchan_acknowledge,
+        .close = vchan_close,
 };
 
 static const struct zl_transport_ops client_ops = {
-	.name = "vchan",
-	.read = vchan_read,
-	.write = client_write,
-	.events = vchan_events,
-	.acknowledge = vchan_acknowledge,
-	.close = vchan_close,
+        .name = "vchan",
+        .read = vchan_read,
+        .write = client_write,
+        .events = vchan_events,
+        .acknowledge = vchan_acknowledge,
+        .close = vchan_close,
 };
 
 static struct zl_transport *wrap(
-	struct libxenvchan *ctrl, const struct zl_transport_ops *ops, struct zl_error *err)
+        struct libxenvchan *ctrl, const struct zl_transport_ops *ops, struct zl_error *err)
 {
 	zl_auto(vchan_ctrl) struct libxenvchan *owned = ctrl;
 	struct vchan *v = calloc(1, sizeof(*v));
@@ -127,13 +127,13 @@ static struct zl_transport *wrap(
 
 struct zl_transport *zl_vchan_serve(struct zl_error *err)
 {
-	struct libxenvchan *ctrl = libxenvchan_server_init(
-		NULL, DOM0, ZL_VCHAN_PATH, ZL_VCHAN_RING, ZL_VCHAN_RING);
+	struct libxenvchan *ctrl =
+	        libxenvchan_server_init(NULL, DOM0, ZL_VCHAN_PATH, ZL_VCHAN_RING, ZL_VCHAN_RING);
 
 	if (ctrl == NULL) {
 		zl_error_errno(err, errno,
-			"make the vchan " ZL_VCHAN_PATH
-			" (are /dev/xen/{gntalloc,evtchn,xenbus} there?)");
+		        "make the vchan " ZL_VCHAN_PATH
+		        " (are /dev/xen/{gntalloc,evtchn,xenbus} there?)");
 		return NULL;
 	}
 	ctrl->server_persist = 1;
@@ -167,7 +167,7 @@ static void drain_watch(struct xs_handle *xs)
 
 // Waits until the zone has published its vchan below `path`.
 static int wait_published(struct xs_handle *xs, uint32_t domid, const char *path,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	char node[PATH_SIZE + 16];
 	char domain[32];
@@ -179,18 +179,18 @@ static int wait_published(struct xs_handle *xs, uint32_t domid, const char *path
 	while (!node_exists(xs, node)) {
 		if (!node_exists(xs, domain))
 			return zl_error_set(err, ZL_UNAVAILABLE,
-				"domain %" PRIu32 " went away before its supervisor said hello",
-				domid);
+			        "domain %" PRIu32 " went away before its supervisor said hello",
+			        domid);
 		if (zl_cancel_poll(cancel, xs_fileno(xs), POLLIN, -1, err) < 0)
-			return zl_error_wrap(err,
-				"the supervisor of domain %" PRIu32 " does not answer", domid);
+			return zl_error_wrap(
+			        err, "the supervisor of domain %" PRIu32 " does not answer", domid);
 		drain_watch(xs);
 	}
 	return 0;
 }
 
 struct zl_transport *zl_vchan_connect(
-	uint32_t domid, const struct zl_cancel *cancel, struct zl_error *err)
+        uint32_t domid, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(xenstore) struct xs_handle *xs = xs_open(0);
 	struct libxenvchan *ctrl;
@@ -206,14 +206,14 @@ struct zl_transport *zl_vchan_connect(
 	ctrl = libxenvchan_client_init(NULL, (int)domid, path);
 	if (ctrl == NULL) {
 		zl_error_set(err, ZL_UNAVAILABLE, "connect to the vchan of domain %" PRIu32 ": %s",
-			domid, strerrordesc_np(errno));
+		        domid, strerrordesc_np(errno));
 		return NULL;
 	}
 	if (ctrl->read.order < RING_ORDER || ctrl->write.order < RING_ORDER) {
 		libxenvchan_close(ctrl);
 		zl_error_set(err, ZL_DATA_LOSS,
-			"the vchan of domain %" PRIu32 " has rings of less than %d bytes", domid,
-			ZL_VCHAN_RING);
+		        "the vchan of domain %" PRIu32 " has rings of less than %d bytes", domid,
+		        ZL_VCHAN_RING);
 		return NULL;
 	}
 	return wrap(ctrl, &client_ops, err);

@@ -5,8 +5,7 @@
 
 #include "zone/client/session.h"
 
-int zl_client_post(
-	struct zl_zone_client *client, Zl__Zone__ToZone *request, struct zl_error *err)
+int zl_client_post(struct zl_zone_client *client, Zl__Zone__ToZone *request, struct zl_error *err)
 {
 	if (client->ended)
 		return zl_error_set(err, client->why.code, "%s", client->why.message);
@@ -17,8 +16,8 @@ int zl_client_post(
 	return 0;
 }
 
-int zl_client_call_send(struct zl_zone_client *client, Zl__Zone__ToZone *request,
-	struct call *call, struct zl_error *err)
+int zl_client_call_send(struct zl_zone_client *client, Zl__Zone__ToZone *request, struct call *call,
+        struct zl_error *err)
 {
 	call->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (call->event < 0)
@@ -56,7 +55,7 @@ void zl_client_fail_calls(struct zl_zone_client *client)
 }
 
 static int wait_call(struct zl_zone_client *client, struct call *call,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	int result = zl_cancel_poll(cancel, call->event, POLLIN, -1, err);
 
@@ -79,9 +78,8 @@ static int failure_of(const Zl__Zone__Failure *failure, struct zl_error *err)
 }
 
 int zl_client_call_wait(struct zl_zone_client *client, struct call *call,
-	const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply, struct zl_error *err)
+        const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply, struct zl_error *err)
 {
-	zl_auto(message) ProtobufCMessage *reply = NULL;
 	int result = wait_call(client, call, cancel, err);
 
 	call->event = zl_close(call->event);
@@ -89,16 +87,17 @@ int zl_client_call_wait(struct zl_zone_client *client, struct call *call,
 		return -1;
 	if (call->reply == NULL)
 		return zl_error_set(err, call->error.code, "%s", call->error.message);
-	reply = &call->reply->base;
 	if (call->reply->body_case == ZL__ZONE__FROM_ZONE__BODY_FAILURE)
-		return failure_of(call->reply->failure, err);
-	if (ret_reply != NULL)
-		*ret_reply = (Zl__Zone__FromZone *)(void *)zl_take(reply);
-	return 0;
+		result = failure_of(call->reply->failure, err);
+	if (result == 0 && ret_reply != NULL)
+		*ret_reply = call->reply;
+	else
+		zl_message_free(call->reply);
+	return result;
 }
 
 int zl_client_call(struct zl_zone_client *client, Zl__Zone__ToZone *request, struct call *call,
-	const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply, struct zl_error *err)
+        const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply, struct zl_error *err)
 {
 	int result;
 
@@ -111,7 +110,7 @@ int zl_client_call(struct zl_zone_client *client, Zl__Zone__ToZone *request, str
 }
 
 int zl_client_kill_exec(
-	struct zl_zone_client *client, struct process *process, struct zl_error *err)
+        struct zl_zone_client *client, struct process *process, struct zl_error *err)
 {
 	Zl__Zone__ExecKill kill = ZL__ZONE__EXEC_KILL__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;

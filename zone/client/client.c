@@ -25,8 +25,7 @@ void zl_client_free(struct zl_zone_client *client)
 	if (client == NULL)
 		return;
 	zl_transport_close(client->transport);
-	HASH_ITER(hh, client->processes, process, next)
-	{
+	HASH_ITER (hh, client->processes, process, next) {
 		zl_process_free(client, process);
 	}
 	zl_frame_parser_release(&client->parser);
@@ -50,8 +49,7 @@ static void end_channel(struct zl_zone_client *client, const struct zl_error *wh
 	client->why = *why;
 	established = client->established;
 	zl_client_fail_calls(client);
-	HASH_ITER(hh, client->processes, process, next)
-	{
+	HASH_ITER (hh, client->processes, process, next) {
 		zl_process_wake(process);
 	}
 	pthread_mutex_unlock(&client->lock);
@@ -60,19 +58,19 @@ static void end_channel(struct zl_zone_client *client, const struct zl_error *wh
 }
 
 static int take_control(
-	struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
+        struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
 {
-	ProtobufCMessage *message = NULL;
+	void *message = NULL;
 
 	if (zl_message_take(&client->reader, frame, &message, err) < 0)
 		return -1;
 	if (message == NULL)
 		return 0;
-	return zl_client_receive(client, (Zl__Zone__FromZone *)(void *)message, err);
+	return zl_client_receive(client, message, err);
 }
 
 static int take_frame(
-	struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
+        struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
 {
 	int result;
 
@@ -94,8 +92,8 @@ static int take_frame(
 	}
 }
 
-int zl_client_feed(struct zl_zone_client *client, const uint8_t *bytes, size_t length,
-	struct zl_error *err)
+int zl_client_feed(
+        struct zl_zone_client *client, const uint8_t *bytes, size_t length, struct zl_error *err)
 {
 	struct zl_frame frame;
 	int found;
@@ -114,8 +112,8 @@ static int read_some(struct zl_zone_client *client, bool *ret_more, struct zl_er
 
 	*ret_more = true;
 	for (int i = 0; i < READS_PER_RUN; i++) {
-		ssize_t got = client->transport->ops->read(
-			client->transport, chunk, sizeof(chunk), err);
+		ssize_t got =
+		        client->transport->ops->read(client->transport, chunk, sizeof(chunk), err);
 
 		if (got < 0)
 			return -1;
@@ -167,8 +165,7 @@ static void settle_all(struct zl_zone_client *client)
 	struct process *process;
 	struct process *next;
 
-	HASH_ITER(hh, client->processes, process, next)
-	{
+	HASH_ITER (hh, client->processes, process, next) {
 		zl_process_settle(client, process);
 	}
 }
@@ -195,7 +192,7 @@ static int run_client(struct zl_zone_client *client, struct zl_error *err)
 	result = open < 0 && !more ? -1 : fill_and_write(client, err);
 	settle_all(client);
 	events = client->transport->ops->events(
-		client->transport, client->out_done < client->out.length);
+	        client->transport, client->out_done < client->out.length);
 	if (client->inputs_due && client->out.length == 0)
 		more = true;
 	pthread_mutex_unlock(&client->lock);
@@ -219,7 +216,7 @@ static void task_run(struct zl_loop_task *task)
 }
 
 struct zl_zone_client *zl_client_new(struct zl_transport *transport,
-	const struct zl_zone_callbacks *callbacks, void *user, struct zl_error *err)
+        const struct zl_zone_callbacks *callbacks, void *user, struct zl_error *err)
 {
 	struct zl_zone_client *client = calloc(1, sizeof(*client));
 
@@ -241,9 +238,8 @@ struct zl_zone_client *zl_client_new(struct zl_transport *transport,
 	return client;
 }
 
-static int say_hello(
-	struct zl_zone_client *client, const uint8_t *nonce, const struct zl_cancel *cancel,
-	struct zl_error *err)
+static int say_hello(struct zl_zone_client *client, const uint8_t *nonce,
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__Hello hello = ZL__ZONE__HELLO__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -260,8 +256,8 @@ static int say_hello(
 }
 
 struct zl_zone_client *zl_zone_client_open(struct zl_zone_loop *loop,
-	struct zl_transport *transport, const struct zl_zone_callbacks *callbacks, void *user,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_transport *transport, const struct zl_zone_callbacks *callbacks, void *user,
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	uint8_t nonce[ZL_FRAME_NONCE_SIZE];
 	struct zl_zone_client *client = zl_client_new(transport, callbacks, user, err);

@@ -14,16 +14,14 @@ static struct process *find_input(struct zl_zone_client *client, uint32_t stream
 	struct process *process;
 	struct process *next;
 
-	HASH_ITER(hh, client->processes, process, next)
-	{
+	HASH_ITER (hh, client->processes, process, next) {
 		if (process->has_stdin && process->input.id == stream)
 			return process;
 	}
 	return NULL;
 }
 
-int zl_input_take(
-	struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
+int zl_input_take(struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
 {
 	struct process *process = find_input(client, frame->stream);
 
@@ -49,12 +47,11 @@ int zl_input_send(struct zl_zone_client *client, struct zl_error *err)
 	if (!client->inputs_due)
 		return 0;
 	client->inputs_due = false;
-	HASH_ITER(hh, client->processes, process, next)
-	{
+	HASH_ITER (hh, client->processes, process, next) {
 		if (!process->has_stdin || process->stdin_refused)
 			continue;
 		while (client->out.length - client->out_done < QUEUE_ENOUGH &&
-			zl_stream_out_next(&process->input, &frame)) {
+		        zl_stream_out_next(&process->input, &frame)) {
 			if (zl_frame_append(&client->out, &frame, err) < 0)
 				return -1;
 		}
@@ -66,7 +63,7 @@ int zl_input_send(struct zl_zone_client *client, struct zl_error *err)
 
 // Under the lock: puts what fits into the stream. Returns how much.
 static ssize_t put_some(struct zl_zone_client *client, const char *container_id,
-	const char *exec_id, const uint8_t *bytes, size_t length, struct zl_error *err)
+        const char *exec_id, const uint8_t *bytes, size_t length, struct zl_error *err)
 {
 	struct process *process = zl_process_find(client, container_id, exec_id);
 	size_t room = 0;
@@ -76,15 +73,16 @@ static ssize_t put_some(struct zl_zone_client *client, const char *container_id,
 		return zl_error_set(err, client->why.code, "%s", client->why.message);
 	if (process == NULL)
 		return zl_error_set(err, ZL_NOT_FOUND, "%s %s is not there",
-			exec_id != NULL ? "exec" : "container",
-			exec_id != NULL ? exec_id : container_id);
+		        exec_id != NULL ? "exec" : "container",
+		        exec_id != NULL ? exec_id : container_id);
 	if (!process->has_stdin)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"%s %s was made without an open stdin", exec_id != NULL ? "exec" : "container",
-			exec_id != NULL ? exec_id : container_id);
+		        "%s %s was made without an open stdin",
+		        exec_id != NULL ? "exec" : "container",
+		        exec_id != NULL ? exec_id : container_id);
 	if (process->stdin_refused || process->input.ended)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION, "stdin of %s is closed",
-			exec_id != NULL ? exec_id : container_id);
+		        exec_id != NULL ? exec_id : container_id);
 	if (length == 0) {
 		zl_stream_out_end(&process->input);
 	} else {
@@ -102,7 +100,7 @@ static ssize_t put_some(struct zl_zone_client *client, const char *container_id,
 }
 
 static void remove_waiter(struct zl_zone_client *client, const char *container_id,
-	const char *exec_id, const struct waiter *waiter)
+        const char *exec_id, const struct waiter *waiter)
 {
 	struct process *process = zl_process_find(client, container_id, exec_id);
 
@@ -118,7 +116,7 @@ static void remove_waiter(struct zl_zone_client *client, const char *container_i
 
 // Waits until the stream moved: an acknowledgement, a reset, the end of the channel.
 static int wait_room(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	int event, const struct zl_cancel *cancel, struct zl_error *err)
+        int event, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct waiter waiter = {.event = event};
 	struct process *process;
@@ -128,7 +126,7 @@ static int wait_room(struct zl_zone_client *client, const char *container_id, co
 	pthread_mutex_lock(&client->lock);
 	process = zl_process_find(client, container_id, exec_id);
 	if (process == NULL || client->ended || process->stdin_refused ||
-		process->input.end - process->input.base < ZL_STREAM_WINDOW) {
+	        process->input.end - process->input.base < ZL_STREAM_WINDOW) {
 		pthread_mutex_unlock(&client->lock);
 		return 0; // the next put tells
 	}
@@ -144,8 +142,8 @@ static int wait_room(struct zl_zone_client *client, const char *container_id, co
 }
 
 int zl_zone_stdin_write(struct zl_zone_client *client, const char *container_id,
-	const char *exec_id, const void *bytes, size_t length, const struct zl_cancel *cancel,
-	struct zl_error *err)
+        const char *exec_id, const void *bytes, size_t length, const struct zl_cancel *cancel,
+        struct zl_error *err)
 {
 	zl_auto(fd) int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	const uint8_t *at = bytes;
@@ -163,7 +161,7 @@ int zl_zone_stdin_write(struct zl_zone_client *client, const char *container_id,
 		at += put;
 		length -= (size_t)put;
 		if (length > 0 && put == 0 &&
-			wait_room(client, container_id, exec_id, event, cancel, err) < 0)
+		        wait_room(client, container_id, exec_id, event, cancel, err) < 0)
 			return -1;
 	} while (length > 0);
 	return 0;

@@ -20,8 +20,8 @@ struct zl_zone_loop {
 	int epoll;
 	int stop; // eventfd, reported with serial 0
 	pthread_t thread;
-	pthread_mutex_t lock;  // tasks, next_serial; held while a task runs
-	struct entry *tasks;   // by serial
+	pthread_mutex_t lock; // tasks, next_serial; held while a task runs
+	struct entry *tasks;  // by serial
 	uint64_t next_serial;
 };
 
@@ -35,12 +35,10 @@ static int watch(int epoll, int fd, uint32_t events, uint64_t serial)
 static void run_task(struct zl_zone_loop *loop, uint64_t serial)
 {
 	struct entry *found = NULL;
-	uint64_t count;
 
 	pthread_mutex_lock(&loop->lock);
 	HASH_FIND(hh, loop->tasks, &serial, sizeof(serial), found);
 	if (found != NULL) {
-		(void)!read(found->task->wake, &count, sizeof(count));
 		found->task->run(found->task);
 	}
 	pthread_mutex_unlock(&loop->lock);
@@ -141,7 +139,7 @@ static int insert_task(struct zl_zone_loop *loop, struct zl_loop_task *task, str
 }
 
 int zl_loop_task_add(struct zl_zone_loop *loop, struct zl_loop_task *task, int fd, uint32_t events,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	int result;
 
@@ -153,8 +151,9 @@ int zl_loop_task_add(struct zl_zone_loop *loop, struct zl_loop_task *task, int f
 	pthread_mutex_lock(&loop->lock);
 	result = insert_task(loop, task, err);
 	pthread_mutex_unlock(&loop->lock);
-	if (result == 0 && (watch(loop->epoll, task->wake, EPOLLIN, task->serial) < 0 ||
-				   watch(loop->epoll, fd, events, task->serial) < 0)) {
+	// Edge-triggered: each write to it is told once, and nobody has to read it.
+	if (result == 0 && (watch(loop->epoll, task->wake, EPOLLIN | EPOLLET, task->serial) < 0 ||
+	                           watch(loop->epoll, fd, events, task->serial) < 0)) {
 		result = zl_error_errno(err, errno, "watch a channel");
 		zl_loop_task_remove(task);
 	} else if (result < 0) {

@@ -25,7 +25,7 @@ struct zl_loop_task {
 
 // Adds a task that also runs when `fd` has one of `events`. The caller fills `run`.
 int zl_loop_task_add(struct zl_zone_loop *loop, struct zl_loop_task *task, int fd, uint32_t events,
-	struct zl_error *err);
+        struct zl_error *err);
 // On the loop's thread: what to wait for from now on.
 void zl_loop_task_events(struct zl_loop_task *task, uint32_t events);
 // On the loop's thread: stops watching the transport, which is about to be closed.

@@ -7,20 +7,20 @@
 #include "zone/client/session.h"
 
 void zl_process_key(
-	char key[static ZL_PROCESS_KEY_SIZE], const char *container_id, const char *exec_id)
+        char key[static ZL_PROCESS_KEY_SIZE], const char *container_id, const char *exec_id)
 {
-	(void)snprintf(key, ZL_PROCESS_KEY_SIZE, "%s/%s", container_id,
-		exec_id != NULL ? exec_id : "");
+	(void)snprintf(
+	        key, ZL_PROCESS_KEY_SIZE, "%s/%s", container_id, exec_id != NULL ? exec_id : "");
 }
 
 struct process *zl_process_find(
-	struct zl_zone_client *client, const char *container_id, const char *exec_id)
+        struct zl_zone_client *client, const char *container_id, const char *exec_id)
 {
 	char key[ZL_PROCESS_KEY_SIZE];
 	struct process *found = NULL;
 
 	if (strlen(container_id) > ZL_ID_LENGTH ||
-		(exec_id != NULL && strlen(exec_id) > ZL_EXEC_ID_MAX))
+	        (exec_id != NULL && strlen(exec_id) > ZL_EXEC_ID_MAX))
 		return NULL;
 	zl_process_key(key, container_id, exec_id);
 	HASH_FIND_STR(client->processes, key, found);
@@ -28,22 +28,21 @@ struct process *zl_process_find(
 }
 
 struct process *zl_process_add(struct zl_zone_client *client, const char *container_id,
-	const char *exec_id, struct zl_error *err)
+        const char *exec_id, struct zl_error *err)
 {
 	struct process *process;
 
 	if (!zl_id_valid(container_id) ||
-		(exec_id != NULL &&
-			(exec_id[0] == '\0' || strlen(exec_id) > ZL_EXEC_ID_MAX))) {
+	        (exec_id != NULL && (exec_id[0] == '\0' || strlen(exec_id) > ZL_EXEC_ID_MAX))) {
 		zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"container ids have %d hexadecimal digits, exec ids 1 to %d characters",
-			ZL_ID_LENGTH, ZL_EXEC_ID_MAX);
+		        "container ids have %d hexadecimal digits, exec ids 1 to %d characters",
+		        ZL_ID_LENGTH, ZL_EXEC_ID_MAX);
 		return NULL;
 	}
 	if (zl_process_find(client, container_id, exec_id) != NULL) {
 		zl_error_set(err, ZL_ALREADY_EXISTS, "%s %s exists already",
-			exec_id != NULL ? "exec" : "container",
-			exec_id != NULL ? exec_id : container_id);
+		        exec_id != NULL ? "exec" : "container",
+		        exec_id != NULL ? exec_id : container_id);
 		return NULL;
 	}
 	process = calloc(1, sizeof(*process));
@@ -52,15 +51,15 @@ struct process *zl_process_add(struct zl_zone_client *client, const char *contai
 		return NULL;
 	}
 	(void)snprintf(process->container_id, sizeof(process->container_id), "%s", container_id);
-	(void)snprintf(process->exec_id, sizeof(process->exec_id), "%s",
-		exec_id != NULL ? exec_id : "");
+	(void)snprintf(
+	        process->exec_id, sizeof(process->exec_id), "%s", exec_id != NULL ? exec_id : "");
 	zl_process_key(process->key, container_id, exec_id);
 	HASH_ADD_STR(client->processes, key, process);
 	return process;
 }
 
 static int open_output(struct zl_zone_client *client, struct process *process,
-	enum zl_zone_stream kind, const Zl__Zone__Stream *stream, struct zl_error *err)
+        enum zl_zone_stream kind, const Zl__Zone__Stream *stream, struct zl_error *err)
 {
 	struct output *output = NULL;
 
@@ -68,9 +67,9 @@ static int open_output(struct zl_zone_client *client, struct process *process,
 		return 0;
 	HASH_FIND(hh, client->outputs, &stream->id, sizeof(stream->id), output);
 	if (output != NULL || stream->end < stream->acknowledged ||
-		stream->end - stream->acknowledged > ZL_STREAM_WINDOW)
+	        stream->end - stream->acknowledged > ZL_STREAM_WINDOW)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the supervisor opened stream %" PRIu32 " wrongly", stream->id);
+		        "the supervisor opened stream %" PRIu32 " wrongly", stream->id);
 	output = calloc(1, sizeof(*output));
 	if (output == NULL)
 		return zl_error_nomem(err);
@@ -78,7 +77,7 @@ static int open_output(struct zl_zone_client *client, struct process *process,
 	output->kind = kind;
 	output->produced = stream->end;
 	output->in = (struct zl_stream_in){
-		.id = stream->id, .next = stream->acknowledged, .consumed = stream->acknowledged};
+	        .id = stream->id, .next = stream->acknowledged, .consumed = stream->acknowledged};
 	output->pending.limit = ZL_STREAM_WINDOW;
 	process->outputs[kind - ZL_ZONE_STDOUT] = output;
 	HASH_ADD(hh, client->outputs, in.id, sizeof(output->in.id), output);
@@ -86,7 +85,7 @@ static int open_output(struct zl_zone_client *client, struct process *process,
 }
 
 int zl_process_open(struct zl_zone_client *client, struct process *process,
-	const Zl__Zone__Opened *opened, struct zl_error *err)
+        const Zl__Zone__Opened *opened, struct zl_error *err)
 {
 	const Zl__Zone__Stream *input = opened->stdin_stream;
 
@@ -94,11 +93,11 @@ int zl_process_open(struct zl_zone_client *client, struct process *process,
 	if (input != NULL && input->id != 0) {
 		process->has_stdin = true;
 		process->input = (struct zl_stream_out){
-			.id = input->id,
-			.base = input->acknowledged,
-			.sent = input->acknowledged,
-			.reached = input->acknowledged,
-			.end = input->acknowledged,
+		        .id = input->id,
+		        .base = input->acknowledged,
+		        .sent = input->acknowledged,
+		        .reached = input->acknowledged,
+		        .end = input->acknowledged,
 		};
 	}
 	if (open_output(client, process, ZL_ZONE_STDOUT, opened->stdout_stream, err) < 0)
@@ -125,6 +124,7 @@ void zl_process_free(struct zl_zone_client *client, struct process *process)
 
 		if (output == NULL)
 			continue;
+		// NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the table
 		HASH_DEL(client->outputs, output);
 		zl_buffer_release(&output->pending);
 		free(output);

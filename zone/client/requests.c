@@ -16,7 +16,7 @@ static char *text(const char *string)
 
 // Sends a request whose reply is "done".
 static int call_done(struct zl_zone_client *client, Zl__Zone__ToZone *request,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct call call = {.expected = ZL__ZONE__FROM_ZONE__BODY_DONE};
 
@@ -49,7 +49,6 @@ static void configure_release(struct configure *c)
 	free(c->sysctls);
 	free((void *)c->sysctl_list);
 }
-ZL_AUTO_DEFINE_VALUE(configure, struct configure, configure_release);
 
 static void *zeroed(size_t count, size_t size)
 {
@@ -57,7 +56,7 @@ static void *zeroed(size_t count, size_t size)
 }
 
 static int configure_allocate(
-	struct configure *c, const struct zl_zone_config *config, struct zl_error *err)
+        struct configure *c, const struct zl_zone_config *config, struct zl_error *err)
 {
 	size_t addresses = 0;
 	size_t routes = 0;
@@ -75,15 +74,15 @@ static int configure_allocate(
 	c->sysctls = zeroed(config->sysctl_count, sizeof(*c->sysctls));
 	c->sysctl_list = zeroed(config->sysctl_count, sizeof(*c->sysctl_list));
 	if (c->interfaces == NULL || c->interface_list == NULL || c->addresses == NULL ||
-		c->address_list == NULL || c->routes == NULL || c->route_list == NULL ||
-		c->sysctls == NULL || c->sysctl_list == NULL)
+	        c->address_list == NULL || c->routes == NULL || c->route_list == NULL ||
+	        c->sysctls == NULL || c->sysctl_list == NULL)
 		return zl_error_nomem(err);
 	return 0;
 }
 
 // Fills interface i; its addresses and routes begin at these indexes of the shared arrays.
 static void fill_interface(struct configure *c, size_t i, const struct zl_zone_interface *from,
-	size_t address, size_t route)
+        size_t address, size_t route)
 {
 	Zl__Zone__Interface *to = &c->interfaces[i];
 
@@ -143,21 +142,24 @@ static void configure_fill(struct configure *c, const struct zl_zone_config *con
 }
 
 int zl_zone_configure(struct zl_zone_client *client, const struct zl_zone_config *config,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
-	zl_auto(configure) struct configure c = {.interfaces = NULL};
+	struct configure c = {.interfaces = NULL};
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
+	int result = configure_allocate(&c, config, err);
 
-	if (configure_allocate(&c, config, err) < 0)
-		return -1;
-	configure_fill(&c, config);
-	request.body_case = ZL__ZONE__TO_ZONE__BODY_CONFIGURE;
-	request.configure = &c.message;
-	return call_done(client, &request, cancel, err);
+	if (result == 0) {
+		configure_fill(&c, config);
+		request.body_case = ZL__ZONE__TO_ZONE__BODY_CONFIGURE;
+		request.configure = &c.message;
+		result = call_done(client, &request, cancel, err);
+	}
+	configure_release(&c);
+	return result;
 }
 
 int zl_zone_shutdown(
-	struct zl_zone_client *client, const struct zl_cancel *cancel, struct zl_error *err)
+        struct zl_zone_client *client, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__Shutdown shutdown = ZL__ZONE__SHUTDOWN__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -172,7 +174,7 @@ int zl_zone_shutdown(
 // Sends a request that belongs to a process in the table; its id finds the process when the reply
 // comes.
 static int send_for(struct zl_zone_client *client, struct process *process,
-	Zl__Zone__ToZone *request, struct call *call, struct zl_error *err)
+        Zl__Zone__ToZone *request, struct call *call, struct zl_error *err)
 {
 	if (zl_client_call_send(client, request, call, err) < 0)
 		return -1;
@@ -200,8 +202,8 @@ static void abandon(struct zl_zone_client *client, const char *container_id, con
 // The process is in the table before the request goes, so that nothing the zone says of it can come
 // too early.
 static int call_open(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	Zl__Zone__ToZone *request, const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply,
-	struct zl_error *err)
+        Zl__Zone__ToZone *request, const struct zl_cancel *cancel, Zl__Zone__FromZone **ret_reply,
+        struct zl_error *err)
 {
 	struct call call = {.expected = ZL__ZONE__FROM_ZONE__BODY_OPENED};
 	struct process *process;
@@ -227,8 +229,8 @@ static int check_json(const char *what, const char *json, struct zl_error *err)
 {
 	if (json == NULL || strlen(json) > ZL_MESSAGE_TO_ZONE_MAX / 2)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the %s is missing or longer than %d bytes", what,
-			ZL_MESSAGE_TO_ZONE_MAX / 2);
+		        "the %s is missing or longer than %d bytes", what,
+		        ZL_MESSAGE_TO_ZONE_MAX / 2);
 	return 0;
 }
 
@@ -246,8 +248,8 @@ static int copy_user(struct zl_zone_user *to, const Zl__Zone__User *from, struct
 {
 	if (from == NULL || from->n_groups > ZL_ARRAY_SIZE(to->groups))
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the supervisor did not say who the container's user is, or named too "
-			"many groups");
+		        "the supervisor did not say who the container's user is, or named too "
+		        "many groups");
 	to->uid = from->uid;
 	to->gid = from->gid;
 	to->group_count = from->n_groups;
@@ -257,8 +259,8 @@ static int copy_user(struct zl_zone_user *to, const Zl__Zone__User *from, struct
 }
 
 int zl_zone_container_create(struct zl_zone_client *client,
-	const struct zl_zone_container *container, struct zl_zone_user *ret_user,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_zone_container *container, struct zl_zone_user *ret_user,
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ContainerCreate create = ZL__ZONE__CONTAINER_CREATE__INIT;
 	Zl__Zone__UserWanted user = ZL__ZONE__USER_WANTED__INIT;
@@ -286,12 +288,12 @@ int zl_zone_container_create(struct zl_zone_client *client,
 	if (call_open(client, container->id, NULL, &request, cancel, &reply, err) < 0)
 		return -1;
 	result = ret_user == NULL ? 0 : copy_user(ret_user, reply->opened->user, err);
-	zl_message_free(&reply->base);
+	zl_message_free(reply);
 	return result;
 }
 
 int zl_zone_container_start(struct zl_zone_client *client, const char *id, int32_t *ret_pid,
-	int64_t *ret_started_ns, const struct zl_cancel *cancel, struct zl_error *err)
+        int64_t *ret_started_ns, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ContainerStart start = ZL__ZONE__CONTAINER_START__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -305,12 +307,12 @@ int zl_zone_container_start(struct zl_zone_client *client, const char *id, int32
 		return -1;
 	*ret_pid = reply->started->pid;
 	*ret_started_ns = reply->started->started_at_ns;
-	zl_message_free(&reply->base);
+	zl_message_free(reply);
 	return 0;
 }
 
 int zl_zone_container_signal(struct zl_zone_client *client, const char *id, int signal, bool all,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ContainerSignal message = ZL__ZONE__CONTAINER_SIGNAL__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -324,7 +326,7 @@ int zl_zone_container_signal(struct zl_zone_client *client, const char *id, int 
 }
 
 int zl_zone_container_delete(struct zl_zone_client *client, const char *id,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ContainerDelete message = ZL__ZONE__CONTAINER_DELETE__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -343,52 +345,55 @@ int zl_zone_container_delete(struct zl_zone_client *client, const char *id,
 }
 
 static int copy_status(
-	struct zl_zone_status *to, const Zl__Zone__Container *from, struct zl_error *err)
+        struct zl_zone_status *to, const Zl__Zone__Container *from, struct zl_error *err)
 {
 	static const enum zl_zone_state states[] = {
-		[ZL__ZONE__STATE__CREATED] = ZL_ZONE_CREATED,
-		[ZL__ZONE__STATE__STARTED] = ZL_ZONE_STARTED,
-		[ZL__ZONE__STATE__EXITED] = ZL_ZONE_EXITED,
+	        [ZL__ZONE__STATE__CREATED] = ZL_ZONE_CREATED,
+	        [ZL__ZONE__STATE__STARTED] = ZL_ZONE_STARTED,
+	        [ZL__ZONE__STATE__EXITED] = ZL_ZONE_EXITED,
 	};
 
 	if (!zl_id_valid(from->id) || (unsigned)from->state >= ZL_ARRAY_SIZE(states) ||
-		from->exit_code < 0 || from->exit_code > 255)
+	        from->exit_code < 0 || from->exit_code > 255)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the supervisor lists a container that cannot be: %.64s", from->id);
+		        "the supervisor lists a container that cannot be: %.64s", from->id);
 	*to = (struct zl_zone_status){
-		.state = states[from->state],
-		.pid = from->pid,
-		.exit_code = from->exit_code,
-		.oom_killed = from->oom_killed != 0,
-		.started_at_ns = from->started_at_ns,
-		.finished_at_ns = from->finished_at_ns,
+	        .state = states[from->state],
+	        .pid = from->pid,
+	        .exit_code = from->exit_code,
+	        .oom_killed = from->oom_killed != 0,
+	        .started_at_ns = from->started_at_ns,
+	        .finished_at_ns = from->finished_at_ns,
 	};
 	memcpy(to->id, from->id, ZL_ID_SIZE);
 	return 0;
 }
 
 static int copy_list(const Zl__Zone__Containers *from, struct zl_zone_status **ret,
-	size_t *ret_count, struct zl_error *err)
+        size_t *ret_count, struct zl_error *err)
 {
-	zl_auto(free) struct zl_zone_status *list = NULL;
+	struct zl_zone_status *list;
+	int result = 0;
 
 	if (from->n_containers > ZL_ZONE_CONTAINERS_MAX)
 		return zl_error_set(err, ZL_DATA_LOSS, "the supervisor lists %zu containers",
-			from->n_containers);
+		        from->n_containers);
 	list = zeroed(from->n_containers, sizeof(*list));
 	if (list == NULL)
 		return zl_error_nomem(err);
-	for (size_t i = 0; i < from->n_containers; i++) {
-		if (copy_status(&list[i], from->containers[i], err) < 0)
-			return -1;
+	for (size_t i = 0; i < from->n_containers && result == 0; i++)
+		result = copy_status(&list[i], from->containers[i], err);
+	if (result < 0) {
+		free(list);
+		return -1;
 	}
 	*ret_count = from->n_containers;
-	*ret = zl_take(list);
+	*ret = list;
 	return 0;
 }
 
 int zl_zone_container_list(struct zl_zone_client *client, struct zl_zone_status **ret,
-	size_t *ret_count, const struct zl_cancel *cancel, struct zl_error *err)
+        size_t *ret_count, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ContainerList message = ZL__ZONE__CONTAINER_LIST__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -401,36 +406,41 @@ int zl_zone_container_list(struct zl_zone_client *client, struct zl_zone_status 
 	if (zl_client_call(client, &request, &call, cancel, &reply, err) < 0)
 		return -1;
 	result = copy_list(reply->containers, ret, ret_count, err);
-	zl_message_free(&reply->base);
+	zl_message_free(reply);
 	return result;
 }
 
 // ---- output after a reconnect
 
+static int seek_output(struct output *output, uint64_t offset, struct zl_error *err)
+{
+	if (offset < output->in.next || offset > output->produced)
+		return zl_error_set(err, ZL_OUT_OF_RANGE,
+		        "output of container %.12s cannot go on at byte %" PRIu64
+		        ": the supervisor has bytes %" PRIu64 " to %" PRIu64,
+		        output->process->container_id, offset, output->in.next, output->produced);
+	output->in.next = offset;
+	output->in.consumed = offset;
+	output->ack_due = true;
+	return 0;
+}
+
 int zl_zone_stream_seek(struct zl_zone_client *client, const char *container_id,
-	enum zl_zone_stream stream, uint64_t offset, struct zl_error *err)
+        enum zl_zone_stream stream, uint64_t offset, struct zl_error *err)
 {
 	struct output *output = NULL;
 	struct process *process;
-	int result = 0;
+	int result;
 
 	pthread_mutex_lock(&client->lock);
 	process = zl_process_find(client, container_id, NULL);
 	if (process != NULL)
 		output = process->outputs[stream - ZL_ZONE_STDOUT];
-	if (output == NULL)
-		result = zl_error_set(err, ZL_NOT_FOUND, "container %s has no such output",
-			container_id);
-	else if (offset < output->in.next || offset > output->produced)
-		result = zl_error_set(err, ZL_OUT_OF_RANGE,
-			"output of container %s cannot go on at byte %" PRIu64
-			": the supervisor has bytes %" PRIu64 " to %" PRIu64,
-			container_id, offset, output->in.next, output->produced);
-	if (result == 0) {
-		output->in.next = offset;
-		output->in.consumed = offset;
-		output->ack_due = true;
-	}
+	if (output != NULL)
+		result = seek_output(output, offset, err);
+	else
+		result = zl_error_set(
+		        err, ZL_NOT_FOUND, "container %.12s has no such output", container_id);
 	pthread_mutex_unlock(&client->lock);
 	return result;
 }
@@ -460,7 +470,7 @@ int zl_zone_client_resume(struct zl_zone_client *client, struct zl_error *err)
 // ---- exec
 
 int zl_zone_exec_start(struct zl_zone_client *client, const struct zl_zone_exec *exec,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ExecStart start = ZL__ZONE__EXEC_START__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -474,12 +484,11 @@ int zl_zone_exec_start(struct zl_zone_client *client, const struct zl_zone_exec 
 	start.terminal = exec->terminal;
 	request.body_case = ZL__ZONE__TO_ZONE__BODY_EXEC_START;
 	request.exec_start = &start;
-	return call_open(
-		client, exec->container_id, exec->exec_id, &request, cancel, NULL, err);
+	return call_open(client, exec->container_id, exec->exec_id, &request, cancel, NULL, err);
 }
 
 int zl_zone_exec_kill(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	const struct zl_cancel *cancel, struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__ExecKill message = ZL__ZONE__EXEC_KILL__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
@@ -492,7 +501,7 @@ int zl_zone_exec_kill(struct zl_zone_client *client, const char *container_id, c
 }
 
 int zl_zone_resize(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	uint32_t columns, uint32_t rows, const struct zl_cancel *cancel, struct zl_error *err)
+        uint32_t columns, uint32_t rows, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	Zl__Zone__Resize message = ZL__ZONE__RESIZE__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;

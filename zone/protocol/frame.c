@@ -6,19 +6,25 @@
 
 struct kind {
 	const char *name;
-	bool stream;      // belongs to a stream
-	bool offset;      // begins with an offset
+	enum zl_frame_kind kind;
 	uint32_t minimum; // of the payload
 	uint32_t maximum;
+	bool stream; // belongs to a stream
+	bool offset; // begins with an offset
 };
 
+// A kind that belongs to no stream, one that does, one that begins with an offset as well.
+#define PLAIN(id, name, minimum, maximum)  [id] = {name, id, minimum, maximum, false, false}
+#define STREAM(id, name, minimum, maximum) [id] = {name, id, minimum, maximum, true, false}
+#define OFFSET(id, name, minimum, maximum) [id] = {name, id, minimum, maximum, true, true}
+
 static const struct kind kinds[] = {
-	[ZL_FRAME_CONTROL] = {"control", false, false, 0, ZL_FRAME_PAYLOAD_MAX},
-	[ZL_FRAME_DATA] = {"data", true, true, ZL_FRAME_OFFSET_SIZE + 1, ZL_FRAME_PAYLOAD_MAX},
-	[ZL_FRAME_ACK] = {"ack", true, true, ZL_FRAME_OFFSET_SIZE, ZL_FRAME_OFFSET_SIZE},
-	[ZL_FRAME_END] = {"end", true, true, ZL_FRAME_OFFSET_SIZE, ZL_FRAME_OFFSET_SIZE},
-	[ZL_FRAME_RESET] = {"reset", true, false, 0, 0},
-	[ZL_FRAME_SYNC] = {"sync", false, false, ZL_FRAME_NONCE_SIZE, ZL_FRAME_NONCE_SIZE},
+        PLAIN(ZL_FRAME_CONTROL, "control", 0, ZL_FRAME_PAYLOAD_MAX),
+        OFFSET(ZL_FRAME_DATA, "data", ZL_FRAME_OFFSET_SIZE + 1, ZL_FRAME_PAYLOAD_MAX),
+        OFFSET(ZL_FRAME_ACK, "ack", ZL_FRAME_OFFSET_SIZE, ZL_FRAME_OFFSET_SIZE),
+        OFFSET(ZL_FRAME_END, "end", ZL_FRAME_OFFSET_SIZE, ZL_FRAME_OFFSET_SIZE),
+        STREAM(ZL_FRAME_RESET, "reset", 0, 0),
+        PLAIN(ZL_FRAME_SYNC, "sync", ZL_FRAME_NONCE_SIZE, ZL_FRAME_NONCE_SIZE),
 };
 
 static uint32_t load32(const uint8_t *bytes)
@@ -55,15 +61,15 @@ static int check_header(const uint8_t *header, struct zl_error *err)
 		return zl_error_set(err, ZL_DATA_LOSS, "the peer sent a frame of kind %u", kind);
 	rule = &kinds[kind];
 	if ((flags & ~ZL_FRAME_MORE) != 0 || (flags != 0 && kind != ZL_FRAME_CONTROL) ||
-		header[2] != 0 || header[3] != 0)
+	        header[2] != 0 || header[3] != 0)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the peer sent a %s frame with unknown flags", rule->name);
+		        "the peer sent a %s frame with unknown flags", rule->name);
 	if (rule->stream != (stream != 0))
 		return zl_error_set(err, ZL_DATA_LOSS, "the peer sent a %s frame for stream %u",
-			rule->name, stream);
+		        rule->name, stream);
 	if (length < rule->minimum || length > rule->maximum)
 		return zl_error_set(err, ZL_DATA_LOSS, "the peer sent a %s frame of %u bytes",
-			rule->name, length);
+		        rule->name, length);
 	return 0;
 }
 
@@ -72,9 +78,9 @@ static void fill_frame(struct zl_frame *frame, const uint8_t *bytes)
 	size_t skip = 0;
 
 	*frame = (struct zl_frame){
-		.kind = bytes[0],
-		.more = (bytes[1] & ZL_FRAME_MORE) != 0,
-		.stream = load32(bytes + 4),
+	        .kind = kinds[bytes[0]].kind,
+	        .more = (bytes[1] & ZL_FRAME_MORE) != 0,
+	        .stream = load32(bytes + 4),
 	};
 	if (kinds[frame->kind].offset) {
 		frame->offset = load64(bytes + ZL_FRAME_HEADER_SIZE);
@@ -98,7 +104,7 @@ void zl_frame_parser_reset(struct zl_frame_parser *parser)
 }
 
 void zl_frame_parser_seek(
-	struct zl_frame_parser *parser, const uint8_t nonce[static ZL_FRAME_NONCE_SIZE])
+        struct zl_frame_parser *parser, const uint8_t nonce[static ZL_FRAME_NONCE_SIZE])
 {
 	zl_frame_parser_reset(parser);
 	parser->seeking = true;
@@ -127,7 +133,7 @@ static void seek(struct zl_frame_parser *parser, const uint8_t **bytes, size_t *
 		parser->partial[parser->length++] = *(*bytes)++;
 		--*length;
 		if (parser->length == SYNC_SIZE &&
-			memcmp(parser->partial, wanted, SYNC_SIZE) == 0) {
+		        memcmp(parser->partial, wanted, SYNC_SIZE) == 0) {
 			zl_frame_parser_reset(parser);
 			return;
 		}
@@ -136,7 +142,7 @@ static void seek(struct zl_frame_parser *parser, const uint8_t **bytes, size_t *
 
 // Moves bytes into partial until it holds `wanted` of them. Returns whether it does.
 static bool gather(
-	struct zl_frame_parser *parser, const uint8_t **bytes, size_t *length, size_t wanted)
+        struct zl_frame_parser *parser, const uint8_t **bytes, size_t *length, size_t wanted)
 {
 	size_t take = wanted > parser->length ? wanted - parser->length : 0;
 
@@ -152,7 +158,7 @@ static bool gather(
 
 // A frame that lies whole in the input is handed out where it lies.
 static int parse_in_place(
-	const uint8_t **bytes, size_t *length, struct zl_frame *frame, struct zl_error *err)
+        const uint8_t **bytes, size_t *length, struct zl_frame *frame, struct zl_error *err)
 {
 	size_t size;
 
@@ -170,10 +176,10 @@ static int parse_in_place(
 }
 
 int zl_frame_parse(struct zl_frame_parser *parser, const uint8_t **bytes, size_t *length,
-	struct zl_frame *frame, struct zl_error *err)
+        struct zl_frame *frame, struct zl_error *err)
 {
 	if (parser->partial == NULL) {
-		parser->partial = malloc(ZL_FRAME_SIZE_MAX);
+		parser->partial = calloc(1, ZL_FRAME_SIZE_MAX);
 		if (parser->partial == NULL)
 			return zl_error_nomem(err);
 	}

@@ -71,10 +71,10 @@ struct zl_frame {
 
 // Takes a byte stream apart. Holds at most one frame.
 struct zl_frame_parser {
-	uint8_t *partial;    // the frame so far, ZL_FRAME_SIZE_MAX bytes once allocated
-	size_t length;       // bytes in partial
-	bool seeking;        // everything before the SYNC frame with this nonce is dropped
-	bool done;           // partial holds a frame that was handed out; emptied by the next call
+	uint8_t *partial; // the frame so far, ZL_FRAME_SIZE_MAX bytes once allocated
+	size_t length;    // bytes in partial
+	bool seeking;     // everything before the SYNC frame with this nonce is dropped
+	bool done;        // partial holds a frame that was handed out; emptied by the next call
 	uint8_t nonce[ZL_FRAME_NONCE_SIZE];
 };
 
@@ -87,13 +87,13 @@ ZL_AUTO_DEFINE_VALUE(frame_parser, struct zl_frame_parser, zl_frame_parser_relea
 void zl_frame_parser_reset(struct zl_frame_parser *parser);
 // Drops everything up to and including the SYNC frame with this nonce.
 void zl_frame_parser_seek(
-	struct zl_frame_parser *parser, const uint8_t nonce[static ZL_FRAME_NONCE_SIZE]);
+        struct zl_frame_parser *parser, const uint8_t nonce[static ZL_FRAME_NONCE_SIZE]);
 
 // Takes bytes from *bytes and moves *bytes and *length on. 1: *frame is complete; 0: all bytes were
 // taken and more are needed; -1: a protocol violation (DATA_LOSS), or no memory. Call until it is
 // not 1.
 int zl_frame_parse(struct zl_frame_parser *parser, const uint8_t **bytes, size_t *length,
-	struct zl_frame *frame, struct zl_error *err);
+        struct zl_frame *frame, struct zl_error *err);
 
 // Appends a frame. `frame` must be a legal one.
 int zl_frame_append(struct zl_buffer *out, const struct zl_frame *frame, struct zl_error *err);

@@ -32,7 +32,7 @@ void zl_message_reader_release(struct zl_message_reader *reader)
 }
 
 static int unpack(const struct zl_message_reader *reader, const void *bytes, size_t length,
-	ProtobufCMessage **ret, struct zl_error *err)
+        void **ret, struct zl_error *err)
 {
 	*ret = zl_message_unpack(reader->type, bytes, length, err);
 	if (*ret == NULL)
@@ -42,8 +42,8 @@ static int unpack(const struct zl_message_reader *reader, const void *bytes, siz
 	return 0;
 }
 
-int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *frame,
-	ProtobufCMessage **ret, struct zl_error *err)
+int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *frame, void **ret,
+        struct zl_error *err)
 {
 	struct zl_buffer *partial = &reader->partial;
 	int result;
@@ -53,7 +53,7 @@ int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *fra
 		return unpack(reader, frame->bytes, frame->length, ret, err);
 	if (partial->length + frame->length > partial->limit)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the peer sent a control message of more than %zu bytes", partial->limit);
+		        "the peer sent a control message of more than %zu bytes", partial->limit);
 	if (zl_buffer_append(partial, frame->bytes, frame->length, err) < 0)
 		return -1;
 	if (frame->more)
@@ -88,7 +88,7 @@ static void budget_free(void *data, void *pointer)
 	free(pointer);
 }
 
-void zl_message_free(ProtobufCMessage *message)
+void zl_message_free(void *message)
 {
 	if (message != NULL)
 		protobuf_c_message_free_unpacked(message, NULL);
@@ -107,7 +107,7 @@ static size_t utf8_length(const unsigned char *text)
 			return 0;
 	}
 	if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-		(first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
+	        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
 		return 0;
 	return length;
 }
@@ -130,61 +130,77 @@ void zl_text_scrub(char *text)
 	}
 }
 
-static void scrub_member(const ProtobufCFieldDescriptor *field, void *member)
+static void scrub_member(const ProtobufCFieldDescriptor *field, const void *member)
 {
-	if (field->type == PROTOBUF_C_TYPE_STRING) {
-		char *text = *(char **)member;
+	void *value;
 
-		// An absent string is a constant of the generated code.
-		if (text != NULL && text != (const char *)field->default_value &&
-			text != protobuf_c_empty_string)
-			zl_text_scrub(text);
-	} else if (field->type == PROTOBUF_C_TYPE_MESSAGE && *(void **)member != NULL) {
-		zl_message_scrub(*(ProtobufCMessage **)member);
-	}
+	memcpy(&value, member, sizeof(value));
+	if (value == NULL)
+		return;
+	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+		zl_message_scrub(value);
+	// An absent string is a constant of the library or of the generated code.
+	else if (value != field->default_value && value != (const void *)protobuf_c_empty_string)
+		zl_text_scrub(value);
+}
+
+static void scrub_repeated(const ProtobufCFieldDescriptor *field, const uint8_t *base)
+{
+	const uint8_t *members;
+	size_t count;
+
+	memcpy(&count, base + field->quantifier_offset, sizeof(count));
+	memcpy(&members, base + field->offset, sizeof(members));
+	for (size_t i = 0; i < count; i++)
+		scrub_member(field, members + i * sizeof(void *));
+}
+
+// Whether this member of a oneof is the one that is there.
+static bool is_chosen(const ProtobufCFieldDescriptor *field, const uint8_t *base)
+{
+	uint32_t chosen;
+
+	if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
+		return true;
+	memcpy(&chosen, base + field->quantifier_offset, sizeof(chosen));
+	return chosen == field->id;
 }
 
 // Our messages are not recursive, so neither depth nor work can run away.
 void zl_message_scrub(ProtobufCMessage *message)
 {
 	const ProtobufCMessageDescriptor *type = message->descriptor;
-	uint8_t *base = (uint8_t *)message;
+	const void *base = message;
 
 	for (unsigned i = 0; i < type->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &type->fields[i];
 
 		if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)
 			continue;
-		if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-			size_t count = *(size_t *)(void *)(base + field->quantifier_offset);
-			void **members = *(void ***)(void *)(base + field->offset);
-
-			for (size_t k = 0; k < count; k++)
-				scrub_member(field, &members[k]);
-		} else if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0 ||
-			   *(uint32_t *)(void *)(base + field->quantifier_offset) == field->id) {
-			scrub_member(field, base + field->offset);
-		}
+		if (field->label == PROTOBUF_C_LABEL_REPEATED)
+			scrub_repeated(field, base);
+		else if (is_chosen(field, base))
+			scrub_member(field, (const uint8_t *)base + field->offset);
 	}
 }
 
-ProtobufCMessage *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
-	size_t length, struct zl_error *err)
+void *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t length,
+        struct zl_error *err)
 {
 	struct budget budget = {
-		.allocator = {budget_alloc, budget_free, &budget},
-		.left = BASE_BUDGET + length * ZL_MESSAGE_EXPANSION,
+	        .allocator = {budget_alloc, budget_free, &budget},
+	        .left = BASE_BUDGET + length * ZL_MESSAGE_EXPANSION,
 	};
 	ProtobufCMessage *message =
-		protobuf_c_message_unpack(type, &budget.allocator, length, bytes);
+	        protobuf_c_message_unpack(type, &budget.allocator, length, bytes);
 
 	if (message == NULL)
 		zl_error_set(err, ZL_DATA_LOSS,
-			"the peer sent a control message that is malformed or expands too much");
+		        "the peer sent a control message that is malformed or expands too much");
 	return message;
 }
 
-ProtobufCMessage *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err)
+void *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
 	zl_auto(free) uint8_t *packed = malloc(size > 0 ? size : 1);

@@ -25,8 +25,7 @@ enum {
 };
 
 // Packs a message and appends its control frames.
-int zl_message_append(
-	struct zl_buffer *out, const ProtobufCMessage *message, struct zl_error *err);
+int zl_message_append(struct zl_buffer *out, const ProtobufCMessage *message, struct zl_error *err);
 
 // Gathers the pieces of one message.
 struct zl_message_reader {
@@ -39,18 +38,18 @@ void zl_message_reader_release(struct zl_message_reader *reader);
 
 // Adds a control frame. *ret is the message when it is complete (free with zl_message_free), NULL
 // while pieces are missing. DATA_LOSS for what is too long or does not unpack.
-int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *frame,
-	ProtobufCMessage **ret, struct zl_error *err);
+int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *frame, void **ret,
+        struct zl_error *err);
 
 // Unpacks with a bound on what is allocated.
-ProtobufCMessage *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
-	size_t length, struct zl_error *err);
+void *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t length,
+        struct zl_error *err);
 
 // A copy of its own, to be freed with zl_message_free.
-ProtobufCMessage *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err);
+void *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err);
 
-void zl_message_free(ProtobufCMessage *message); // NULL is fine
-ZL_AUTO_DEFINE(message, ProtobufCMessage *, zl_message_free);
+void zl_message_free(void *message); // NULL is fine
+ZL_AUTO_DEFINE(message, void *, zl_message_free);
 
 // Replaces, in every string of a message, each byte that is not part of valid UTF-8 or is a control
 // character other than tab and newline, by '?'. Such bytes would fail a whole reply at the kubelet.

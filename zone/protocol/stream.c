@@ -71,9 +71,9 @@ int zl_stream_out_ack(struct zl_stream_out *out, uint64_t offset, struct zl_erro
 {
 	if (offset > out->reached)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the peer acknowledged byte %" PRIu64 " of stream %u, of which %" PRIu64
-			" were sent",
-			offset, out->id, out->reached);
+		        "the peer acknowledged byte %" PRIu64 " of stream %u, of which %" PRIu64
+		        " were sent",
+		        offset, out->id, out->reached);
 	if (offset > out->base)
 		out->base = offset;
 	if (out->sent < out->base)
@@ -107,16 +107,16 @@ int zl_stream_in_take(struct zl_stream_in *in, const struct zl_frame *frame, str
 {
 	if (in->ended || frame->offset != in->next)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the peer went on at byte %" PRIu64 " of stream %u, which %s %" PRIu64,
-			frame->offset, in->id, in->ended ? "ended at" : "stands at", in->next);
+		        "the peer went on at byte %" PRIu64 " of stream %u, which %s %" PRIu64,
+		        frame->offset, in->id, in->ended ? "ended at" : "stands at", in->next);
 	if (frame->kind == ZL_FRAME_END) {
 		in->ended = true;
 		return 0;
 	}
 	if (in->next - in->consumed + frame->length > ZL_STREAM_WINDOW)
 		return zl_error_set(err, ZL_DATA_LOSS,
-			"the peer sent more of stream %u than its window of %d bytes allows",
-			in->id, ZL_STREAM_WINDOW);
+		        "the peer sent more of stream %u than its window of %d bytes allows",
+		        in->id, ZL_STREAM_WINDOW);
 	in->next += frame->length;
 	return 0;
 }

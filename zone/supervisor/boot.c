@@ -24,18 +24,18 @@ struct mount_entry {
 
 // /dev comes alone, before the channel, which needs its device nodes.
 static const struct mount_entry dev_entry = {
-	"devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", false};
+        "devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", false};
 
 static const struct mount_entry entries[] = {
-	{"proc", "/proc", "proc", SAFE, NULL, false},
-	{"sysfs", "/sys", "sysfs", SAFE, NULL, false},
-	{"tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755", false},
-	{"devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-		"gid=5,mode=0620,ptmxmode=0666,newinstance", true},
-	{"tmpfs", "/dev/shm", "tmpfs", SAFE, "mode=1777", true},
-	{"mqueue", "/dev/mqueue", "mqueue", SAFE, NULL, true},
-	{"cgroup2", "/sys/fs/cgroup", "cgroup2", SAFE, "nsdelegate", false},
-	{"bpf", "/sys/fs/bpf", "bpf", SAFE, "mode=0700", false},
+        {"proc", "/proc", "proc", SAFE, NULL, false},
+        {"sysfs", "/sys", "sysfs", SAFE, NULL, false},
+        {"tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755", false},
+        {"devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                "gid=5,mode=0620,ptmxmode=0666,newinstance", true},
+        {"tmpfs", "/dev/shm", "tmpfs", SAFE, "mode=1777", true},
+        {"mqueue", "/dev/mqueue", "mqueue", SAFE, NULL, true},
+        {"cgroup2", "/sys/fs/cgroup", "cgroup2", SAFE, "nsdelegate", false},
+        {"bpf", "/sys/fs/bpf", "bpf", SAFE, "mode=0700", false},
 };
 
 static int mount_entry(const struct mount_entry *entry, struct zl_error *err)
@@ -44,7 +44,7 @@ static int mount_entry(const struct mount_entry *entry, struct zl_error *err)
 		return zl_error_errno(err, errno, "make %s", entry->target);
 	// EBUSY: the kernel has mounted it already (CONFIG_DEVTMPFS_MOUNT).
 	if (mount(entry->source, entry->target, entry->type, entry->flags, entry->options) < 0 &&
-		errno != EBUSY)
+	        errno != EBUSY)
 		return zl_error_errno(err, errno, "mount %s", entry->target);
 	return 0;
 }
@@ -69,8 +69,7 @@ void zl_boot_mounts(void (*complain)(const char *message))
 void zl_boot_cgroups(void)
 {
 	static const char *const controllers[] = {"+cpuset", "+cpu", "+io", "+memory", "+pids"};
-	zl_auto(fd) int fd =
-		open("/sys/fs/cgroup/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
+	zl_auto(fd) int fd = open("/sys/fs/cgroup/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
 
 	for (size_t i = 0; fd >= 0 && i < ZL_ARRAY_SIZE(controllers); i++)
 		(void)!write(fd, controllers[i], strlen(controllers[i]));

@@ -54,7 +54,7 @@ void zl_cgroup_signal(const char *cgroups_path, int signal)
 	if (zl_file_read(path, PROCS_MAX, &text, NULL) < 0 || text.length == 0)
 		return;
 	for (char *line = strtok_r((char *)text.data, "\n", &save); line != NULL;
-		line = strtok_r(NULL, "\n", &save)) {
+	        line = strtok_r(NULL, "\n", &save)) {
 		long pid = strtol(line, NULL, 10);
 
 		if (pid > 1)

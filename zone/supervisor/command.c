@@ -20,8 +20,8 @@ enum found { MISSING, UNUSABLE, USABLE };
 static enum found look(int root, const char *path)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	        .flags = O_PATH | O_CLOEXEC,
+	        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	zl_auto(fd) int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	struct stat st;
@@ -34,8 +34,8 @@ static enum found look(int root, const char *path)
 static bool is_directory(int root, const char *path)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | O_DIRECTORY,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	        .flags = O_PATH | O_CLOEXEC | O_DIRECTORY,
+	        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	zl_auto(fd) int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 
@@ -91,7 +91,7 @@ enum zl_code zl_command_diagnose(const json_t *process, const char *root)
 		found = look_in_path(fd, process, name);
 	} else {
 		(void)snprintf(path, sizeof(path), "%s/%s",
-			name[0] != '/' && cwd != NULL ? cwd : "", name);
+		        name[0] != '/' && cwd != NULL ? cwd : "", name);
 		found = look(fd, path);
 	}
 	if (found == MISSING)

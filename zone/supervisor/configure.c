@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/configure.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ struct zl_configuring {
 
 static void configuring_free(struct zl_configuring *c)
 {
-	zl_message_free(&c->message->base);
+	zl_message_free(c->message);
 	free(c);
 }
 
@@ -113,8 +114,7 @@ static int mount_scratch(struct zl_configuring *c, struct zl_error *err)
 
 static void scratch_ready(struct zl_device_wait *wait)
 {
-	struct zl_configuring *c = (struct zl_configuring *)(void *)((char *)wait -
-		offsetof(struct zl_configuring, scratch));
+	struct zl_configuring *c = ZL_ENCLOSING(wait, struct zl_configuring, scratch);
 	bool later = c->supervisor->configuring == c;
 	struct zl_error err = ZL_ERROR_INIT;
 
@@ -137,9 +137,9 @@ static int start_scratch(struct zl_configuring *c, struct zl_error *err)
 	if (c->scratch_ready)
 		return 0;
 	if ((device[0] == '\0') == (path[0] == '\0') || strlen(path) >= sizeof(s->scratch_dir) ||
-		strlen(device) >= sizeof(c->scratch.path))
+	        strlen(device) >= sizeof(c->scratch.path))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"writable layers need either a scratch device or a scratch directory");
+		        "writable layers need either a scratch device or a scratch directory");
 	if (path[0] != '\0') {
 		c->scratch_ready = true;
 		if (zl_dir_make(path, 0711, err) < 0)
@@ -156,8 +156,7 @@ static int start_scratch(struct zl_configuring *c, struct zl_error *err)
 
 static void network_done(struct zl_network *network, const struct zl_error *failure)
 {
-	struct zl_supervisor *s = (struct zl_supervisor *)(void *)((char *)network -
-		offsetof(struct zl_supervisor, network));
+	struct zl_supervisor *s = ZL_ENCLOSING(network, struct zl_supervisor, network);
 	struct zl_configuring *c = network->user;
 	bool later = s->configuring == c;
 	struct zl_error err = failure != NULL ? *failure : (struct zl_error)ZL_ERROR_INIT;
@@ -189,8 +188,8 @@ static void start_network(struct zl_configuring *c)
 static int set_hostname(struct zl_supervisor *s, const char *hostname, struct zl_error *err)
 {
 	if (strlen(hostname) >= sizeof(s->hostname))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the hostname %.80s is too long",
-			hostname);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "the hostname %.80s is too long", hostname);
 	(void)snprintf(s->hostname, sizeof(s->hostname), "%s", hostname);
 	if (hostname[0] == '\0' || s->node_uts)
 		return 0;
@@ -213,20 +212,20 @@ static int begin(struct zl_configuring *c, struct zl_error *err)
 	struct zl_supervisor *s = c->supervisor;
 
 	if (settle_machine(c, err) < 0 || set_hostname(s, c->config->hostname, err) < 0 ||
-		zl_pod_files(s, c->config, err) < 0)
+	        zl_pod_files(s, c->config, err) < 0)
 		return -1;
 	return start_scratch(c, err);
 }
 
 void zl_configure_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	struct zl_configuring *c = calloc(1, sizeof(*c));
 	struct zl_error err = ZL_ERROR_INIT;
 
 	zl_configure_cancel(s);
 	if (c != NULL)
-		c->message = (Zl__Zone__ToZone *)(void *)zl_message_copy(&message->base, &err);
+		c->message = zl_message_copy(&message->base, &err);
 	if (c == NULL || c->message == NULL) {
 		free(c);
 		zl_error_nomem(&err);

@@ -16,8 +16,7 @@ int zl_entropy_add(const void *bytes, size_t length, struct zl_error *err);
 // Sets the clock if it is off by more than half a second.
 int zl_clock_adjust(int64_t realtime_ns, struct zl_error *err);
 // /etc/resolv.conf and /etc/hostname for the containers, and the pod's /dev/shm.
-int zl_pod_files(
-	struct zl_supervisor *s, const Zl__Zone__Configure *config, struct zl_error *err);
+int zl_pod_files(struct zl_supervisor *s, const Zl__Zone__Configure *config, struct zl_error *err);
 // Gives up a configure that waits.
 void zl_configure_cancel(struct zl_supervisor *s);
 

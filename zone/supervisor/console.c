@@ -27,9 +27,9 @@ int zl_console_listen(struct zl_console *console, const char *directory, struct 
 		return zl_error_errno(err, errno, "make a socket for a terminal");
 	(void)unlinkat(console->directory, ZL_CONSOLE_NAME, 0);
 	(void)snprintf(address.sun_path, sizeof(address.sun_path),
-		"/proc/self/fd/%d/" ZL_CONSOLE_NAME, console->directory);
+	        "/proc/self/fd/%d/" ZL_CONSOLE_NAME, console->directory);
 	if (bind(console->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		listen(console->listener, 1) < 0)
+	        listen(console->listener, 1) < 0)
 		return zl_error_errno(err, errno, "listen for a terminal in %s", directory);
 	return 0;
 }
@@ -43,10 +43,10 @@ static int receive_descriptor(int socket_fd)
 	char name[256];
 	struct iovec data = {name, sizeof(name)};
 	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+	        .msg_iov = &data,
+	        .msg_iovlen = 1,
+	        .msg_control = &control,
+	        .msg_controllen = sizeof(control),
 	};
 	const struct cmsghdr *part;
 	int fd = -1;
@@ -55,7 +55,7 @@ static int receive_descriptor(int socket_fd)
 		return -1;
 	part = CMSG_FIRSTHDR(&message);
 	if (part != NULL && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
-		part->cmsg_len == CMSG_LEN(sizeof(int)))
+	        part->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&fd, CMSG_DATA(part), sizeof(fd));
 	return fd;
 }

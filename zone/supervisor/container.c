@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "zone/protocol/enclosing.h"
 #include "zone/supervisor/cgroup.h"
 #include "zone/supervisor/command.h"
 #include "zone/supervisor/rootfs.h"
@@ -18,7 +19,7 @@ enum { EXIT_NEVER_RAN = 128 };
 
 static struct zl_container *container_of_job(struct zl_runtime_job *job)
 {
-	return (struct zl_container *)(void *)((char *)job - offsetof(struct zl_container, job));
+	return ZL_ENCLOSING(job, struct zl_container, job);
 }
 
 struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id)
@@ -31,7 +32,7 @@ struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id)
 }
 
 void zl_container_directory(
-	const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH])
+        const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH])
 {
 	(void)snprintf(out, ZL_RUNTIME_PATH, "%s/c/%s", s->state_dir, id);
 }
@@ -51,7 +52,7 @@ static void container_free(struct zl_container *container)
 	if (container->device.waiting)
 		zl_device_wait_cancel(&s->devices, &container->device);
 	if (container->creating_message != NULL)
-		zl_message_free(&container->creating_message->base);
+		zl_message_free(container->creating_message);
 	zl_process_release(&container->process);
 	free(container);
 }
@@ -71,7 +72,7 @@ static int unmount_and_remove(struct zl_container *container, struct zl_error *e
 }
 
 static pid_t namespace_holder(
-	void *user, const char *kind, const char *container_id, struct zl_error *err)
+        void *user, const char *kind, const char *container_id, struct zl_error *err)
 {
 	struct zl_supervisor *s = user;
 	struct zl_container *target;
@@ -81,8 +82,8 @@ static pid_t namespace_holder(
 		target = zl_container_find(s, container_id);
 		if (target == NULL || target->process.child.pid <= 0)
 			return zl_error_set(err, ZL_FAILED_PRECONDITION,
-				"container %s, whose %s namespace is wanted, is not running",
-				container_id, kind);
+			        "container %s, whose %s namespace is wanted, is not running",
+			        container_id, kind);
 		return target->process.child.pid;
 	}
 	if (s->host && strcmp(kind, "pid") == 0 && zl_host_pause(s, &pid, err) < 0)
@@ -101,15 +102,15 @@ static int write_bundle(struct zl_container *container, struct zl_error *err)
 	char shm[ZL_RUNTIME_PATH];
 	char config[ZL_RUNTIME_PATH + 16];
 	struct zl_spec_facts facts = {
-		.root = root,
-		.readonly = request->readonly != 0,
-		.terminal = request->terminal != 0,
-		.user = &container->user,
-		.resolv_conf = s->has_resolv_conf ? resolv : NULL,
-		.hostname = s->hostname[0] != '\0' ? hostname : NULL,
-		.shm = s->has_shm ? shm : NULL,
-		.holder = namespace_holder,
-		.user_data = s,
+	        .root = root,
+	        .readonly = request->readonly != 0,
+	        .terminal = request->terminal != 0,
+	        .user = &container->user,
+	        .resolv_conf = s->has_resolv_conf ? resolv : NULL,
+	        .hostname = s->hostname[0] != '\0' ? hostname : NULL,
+	        .shm = s->has_shm ? shm : NULL,
+	        .holder = namespace_holder,
+	        .user_data = s,
 	};
 
 	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
@@ -130,12 +131,12 @@ static int resolve_user(struct zl_container *container, struct zl_error *err)
 
 	if (user != NULL)
 		wanted = (struct zl_user_wanted){
-			.name = user->name,
-			.has_group = user->has_group != 0,
-			.group = user->group,
-			.supplemental = user->supplemental_groups,
-			.supplemental_count = user->n_supplemental_groups,
-			.merge = user->merge_groups != 0,
+		        .name = user->name,
+		        .has_group = user->has_group != 0,
+		        .group = user->group,
+		        .supplemental = user->supplemental_groups,
+		        .supplemental_count = user->n_supplemental_groups,
+		        .merge = user->merge_groups != 0,
 		};
 	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
 	return zl_user_resolve_in(root, &wanted, &container->user, err);
@@ -145,11 +146,13 @@ static int prepare(struct zl_container *container, struct zl_error *err)
 {
 	const Zl__Zone__ContainerCreate *request = container->creating;
 	struct zl_rootfs_source source = {
-		.device = request->image_device[0] != '\0' ? request->image_device : NULL,
-		.files = (const char *const *)request->image_files,
-		.file_count = request->n_image_files,
+	        .device = request->image_device[0] != '\0' ? request->image_device : NULL,
+	        .files = (const char *const *)request->image_files,
+	        .file_count = request->n_image_files,
 	};
 
+	if (zl_dir_make(container->directory, 0700, err) < 0)
+		return -1;
 	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
 		return -1;
 	container->mounted = true;
@@ -160,19 +163,20 @@ static int prepare(struct zl_container *container, struct zl_error *err)
 
 static void reply_opened(struct zl_container *container)
 {
-	struct zl_container_description description;
+	Zl__Zone__Opened *opened = &container->description.opened;
 	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
 	Zl__Zone__User user = ZL__ZONE__USER__INIT;
 
-	zl_container_describe(container, &description);
+	zl_container_describe(container);
 	user.uid = container->user.uid;
 	user.gid = container->user.gid;
 	user.groups = container->user.groups;
 	user.n_groups = container->user.group_count;
-	description.opened.user = &user;
+	opened->user = &user;
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_OPENED;
-	message.opened = &description.opened;
+	message.opened = opened;
 	zl_link_reply(&container->process.supervisor->link, container->reply, &message);
+	opened->user = NULL;
 }
 
 // Nothing of a container that could not be made is left.
@@ -196,7 +200,7 @@ static void finish_create(struct zl_container *container)
 		fail_create(container, &err);
 		return;
 	}
-	zl_message_free(&container->creating_message->base);
+	zl_message_free(container->creating_message);
 	container->creating_message = NULL;
 	container->creating = NULL;
 	reply_opened(container);
@@ -206,36 +210,35 @@ static void finish_create(struct zl_container *container)
 
 static void device_ready(struct zl_device_wait *wait)
 {
-	finish_create((struct zl_container *)(void *)((char *)wait -
-		offsetof(struct zl_container, device)));
+	finish_create(ZL_ENCLOSING(wait, struct zl_container, device));
 }
 
-static int check_create(struct zl_supervisor *s, const Zl__Zone__ContainerCreate *request,
-	struct zl_error *err)
+static int check_create(
+        struct zl_supervisor *s, const Zl__Zone__ContainerCreate *request, struct zl_error *err)
 {
 	bool has_device = request->image_device[0] != '\0';
 
 	if (!zl_id_valid(request->id))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no container id",
-			request->id);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no container id", request->id);
 	if (!s->configured)
-		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"the sandbox is not configured yet");
+		return zl_error_set(
+		        err, ZL_FAILED_PRECONDITION, "the sandbox is not configured yet");
 	if (zl_container_find(s, request->id) != NULL)
 		return zl_error_set(
-			err, ZL_ALREADY_EXISTS, "container %.12s exists already", request->id);
+		        err, ZL_ALREADY_EXISTS, "container %.12s exists already", request->id);
 	if (s->container_count >= ZL_ZONE_CONTAINERS_MAX)
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
-			"the pod has %d containers; remove some", ZL_ZONE_CONTAINERS_MAX);
+		        "the pod has %d containers; remove some", ZL_ZONE_CONTAINERS_MAX);
 	if (has_device == (request->n_image_files > 0) ||
-		strlen(request->image_device) >= sizeof(((struct zl_device_wait *)0)->path))
+	        strlen(request->image_device) >= sizeof(((struct zl_device_wait *)0)->path))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"a container's root is either an image device or image files");
+		        "a container's root is either an image device or image files");
 	return 0;
 }
 
 static struct zl_container *container_new(struct zl_supervisor *s, struct zl_reply reply,
-	const Zl__Zone__ToZone *message, struct zl_error *err)
+        const Zl__Zone__ToZone *message, struct zl_error *err)
 {
 	const Zl__Zone__ContainerCreate *request = message->container_create;
 	struct zl_container *container = calloc(1, sizeof(*container));
@@ -245,8 +248,7 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 		return NULL;
 	}
 	// Its own, since it may have to wait for a device.
-	container->creating_message =
-		(Zl__Zone__ToZone *)(void *)zl_message_copy(&message->base, err);
+	container->creating_message = zl_message_copy(&message->base, err);
 	if (container->creating_message == NULL) {
 		free(container);
 		return NULL;
@@ -257,12 +259,12 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 	container->stdin_once = request->stdin_once != 0;
 	container->device.ready = device_ready;
 	(void)snprintf(container->device.path, sizeof(container->device.path), "%s",
-		request->image_device);
+	        request->image_device);
 	zl_process_init(&container->process, s, request->id, NULL, request->terminal != 0,
-		request->stdin_open != 0);
+	        request->stdin_open != 0);
 	zl_container_directory(s, request->id, container->directory);
-	(void)snprintf(container->layer, sizeof(container->layer), "%s/%s", s->scratch_dir,
-		request->id);
+	(void)snprintf(
+	        container->layer, sizeof(container->layer), "%s/%s", s->scratch_dir, request->id);
 	container->next = s->containers;
 	s->containers = container;
 	s->container_count++;
@@ -272,7 +274,7 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 static void container_ended(struct zl_process_state *p);
 
 void zl_container_create_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	const Zl__Zone__ContainerCreate *request = message->container_create;
 	struct zl_error err = ZL_ERROR_INIT;
@@ -285,9 +287,7 @@ void zl_container_create_request(
 		return;
 	}
 	container->process.ended = container_ended;
-	if (zl_dir_make(container->directory, 0700, &err) < 0)
-		fail_create(container, &err);
-	else if (request->image_device[0] == '\0')
+	if (request->image_device[0] == '\0')
 		finish_create(container);
 	else if (zl_device_wait(&s->devices, &container->device, &err) < 0)
 		fail_create(container, &err);
@@ -349,28 +349,32 @@ static void run_done(struct zl_runtime_job *job, const struct zl_error *failure)
 		// The reply goes before the exit, should that have happened already.
 		reply_started(container);
 		if (zl_process_started(&container->process, pid, &err) < 0)
-			zl_log_error("container %s: %s", container->process.container_id,
-				err.message);
+			zl_log_error(
+			        "container %s: %s", container->process.container_id, err.message);
 	}
 	if (container->deleting)
 		zl_container_delete(container);
 }
 
-void zl_container_start_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+static int check_start(const struct zl_container *container, const char *id, struct zl_error *err)
 {
-	struct zl_container *container = zl_container_find(s, message->container_start->id);
+	if (container == NULL)
+		return zl_error_set(err, ZL_NOT_FOUND, "container %.64s is not there", id);
+	if (container->creating != NULL || container->starting || container->deleting ||
+	        container->state != ZL__ZONE__STATE__CREATED)
+		return zl_error_set(err, ZL_FAILED_PRECONDITION,
+		        "container %.12s was started before, or is being made or deleted", id);
+	return 0;
+}
+
+void zl_container_start_request(
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	const char *id = message->container_start->id;
+	struct zl_container *container = zl_container_find(s, id);
 	struct zl_error err = ZL_ERROR_INIT;
 
-	if (container == NULL)
-		zl_error_set(&err, ZL_NOT_FOUND, "container %.64s is not there",
-			message->container_start->id);
-	else if (container->creating != NULL || container->starting || container->deleting ||
-		 container->state != ZL__ZONE__STATE__CREATED)
-		zl_error_set(&err, ZL_FAILED_PRECONDITION,
-			"container %.12s was started before, or is being made or deleted",
-			message->container_start->id);
-	if (err.code != ZL_OK) {
+	if (check_start(container, id, &err) < 0) {
 		zl_link_reply_failure(&s->link, reply, &err);
 		return;
 	}
@@ -402,7 +406,7 @@ void zl_send_exited(struct zl_process_state *p, bool oom_killed)
 
 static void container_ended(struct zl_process_state *p)
 {
-	struct zl_container *container = (struct zl_container *)(void *)p;
+	struct zl_container *container = ZL_ENCLOSING(p, struct zl_container, process);
 
 	container->state = ZL__ZONE__STATE__EXITED;
 	container->oom_killed = zl_cgroup_oom_killed(container->cgroups_path);
@@ -416,7 +420,7 @@ static void container_ended(struct zl_process_state *p)
 // ---- signal
 
 static int signal_container(
-	struct zl_container *container, int signal, bool all, struct zl_error *err)
+        struct zl_container *container, int signal, bool all, struct zl_error *err)
 {
 	bool running = container != NULL && container->state == ZL__ZONE__STATE__STARTED;
 
@@ -438,13 +442,13 @@ static int signal_container(
 }
 
 void zl_container_signal_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	const Zl__Zone__ContainerSignal *request = message->container_signal;
 	struct zl_error err = ZL_ERROR_INIT;
 
-	if (signal_container(zl_container_find(s, request->id), request->signal,
-		    request->all != 0, &err) < 0) {
+	if (signal_container(zl_container_find(s, request->id), request->signal, request->all != 0,
+	            &err) < 0) {
 		zl_error_wrap(&err, "container %.12s", request->id);
 		zl_link_reply_failure(&s->link, reply, &err);
 	} else {
@@ -530,12 +534,12 @@ void zl_container_delete(struct zl_container *container)
 	}
 	container->job.done = crun_deleted;
 	if (zl_runtime_delete(&container->job, container->process.container_id,
-		    container->directory, &err) < 0)
+	            container->directory, &err) < 0)
 		delete_finished(container, &err);
 }
 
 void zl_container_delete_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	struct zl_container *container = zl_container_find(s, message->container_delete->id);
 	struct zl_error err = ZL_ERROR_INIT;
@@ -546,7 +550,7 @@ void zl_container_delete_request(
 	}
 	if (container->deleting && container->has_delete_reply) {
 		zl_error_set(&err, ZL_ABORTED, "container %.12s: another delete replaced this one",
-			message->container_delete->id);
+		        message->container_delete->id);
 		zl_link_reply_failure(&s->link, container->delete_reply, &err);
 	}
 	container->has_delete_reply = true;
@@ -555,9 +559,9 @@ void zl_container_delete_request(
 		zl_container_delete(container);
 }
 
-void zl_container_describe(
-	struct zl_container *container, struct zl_container_description *description)
+void zl_container_describe(struct zl_container *container)
 {
+	struct zl_container_description *description = &container->description;
 	Zl__Zone__Container *to = &description->message;
 
 	zl__zone__container__init(to);

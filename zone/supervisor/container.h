@@ -18,6 +18,12 @@
 
 struct zl_exec;
 
+struct zl_container_description {
+	Zl__Zone__Container message;
+	Zl__Zone__Opened opened;
+	Zl__Zone__Stream streams[3];
+};
+
 struct zl_container {
 	struct zl_process_state process; // first
 	char directory[ZL_RUNTIME_PATH]; // state_dir/c/ID: the bundle and its mounts
@@ -31,10 +37,10 @@ struct zl_container {
 	int64_t started_ns;
 	struct zl_user user;
 
-	struct zl_device_wait device;           // create waits for the image's device
-	Zl__Zone__ContainerCreate *creating;    // the request of a create that waits
-	Zl__Zone__ToZone *creating_message;     // which owns it
-	struct zl_runtime_job job;              // crun run or crun delete
+	struct zl_device_wait device;        // create waits for the image's device
+	Zl__Zone__ContainerCreate *creating; // the request of a create that waits
+	Zl__Zone__ToZone *creating_message;  // which owns it
+	struct zl_runtime_job job;           // crun run or crun delete
 	bool starting;
 	struct zl_reply reply; // to the create or start under way
 
@@ -42,6 +48,7 @@ struct zl_container {
 	bool has_delete_reply;
 	struct zl_reply delete_reply;
 
+	struct zl_container_description description; // zl_container_describe
 	struct zl_exec *execs;
 	struct zl_container *next;
 };
@@ -49,19 +56,13 @@ struct zl_container {
 struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id);
 // Begins to delete it; on its end tells zl_supervisor_end_step.
 void zl_container_delete(struct zl_container *container);
-// What the daemon is told of it.
-struct zl_container_description {
-	Zl__Zone__Container message;
-	Zl__Zone__Opened opened;
-	Zl__Zone__Stream streams[3];
-};
-void zl_container_describe(
-	struct zl_container *container, struct zl_container_description *description);
+// Fills container->description, what the daemon is told of it.
+void zl_container_describe(struct zl_container *container);
 // Tells the daemon that a process ended.
 void zl_send_exited(struct zl_process_state *p, bool oom_killed);
 // state_dir/c/ID
 void zl_container_directory(
-	const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH]);
+        const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH]);
 
 // exec.c: a further process.
 struct zl_exec {

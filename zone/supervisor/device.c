@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/device.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +21,7 @@ static bool device_ready(const char *path)
 	zl_auto(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) &&
-	       lseek(fd, 0, SEEK_END) > 0;
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && lseek(fd, 0, SEEK_END) > 0;
 }
 
 static void check_waits(struct zl_devices *devices)
@@ -42,8 +42,7 @@ static void check_waits(struct zl_devices *devices)
 // What the event says does not matter: any of them is a reason to look.
 static void uevents_ready(struct zl_source *source, uint32_t events)
 {
-	struct zl_devices *devices =
-		(struct zl_devices *)(void *)((char *)source - offsetof(struct zl_devices, uevents));
+	struct zl_devices *devices = ZL_ENCLOSING(source, struct zl_devices, uevents);
 	char event[UEVENT_SIZE];
 
 	(void)events;
@@ -59,10 +58,10 @@ static int listen_uevents(struct zl_devices *devices, struct zl_error *err)
 	if (devices->uevents.fd >= 0)
 		return 0;
 	devices->uevents.ready = uevents_ready;
-	devices->uevents.fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		NETLINK_KOBJECT_UEVENT);
+	devices->uevents.fd = socket(
+	        AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	if (devices->uevents.fd < 0 ||
-		bind(devices->uevents.fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	        bind(devices->uevents.fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return zl_error_errno(err, errno, "listen for the kernel's device events");
 	return zl_source_watch(devices->reactor, &devices->uevents, EPOLLIN, err);
 }

@@ -25,8 +25,7 @@ void zl_devices_release(struct zl_devices *devices);
 
 // Calls wait->ready when wait->path is a block device that can be opened: before the return if it
 // is there already.
-int zl_device_wait(
-	struct zl_devices *devices, struct zl_device_wait *wait, struct zl_error *err);
+int zl_device_wait(struct zl_devices *devices, struct zl_device_wait *wait, struct zl_error *err);
 void zl_device_wait_cancel(struct zl_devices *devices, struct zl_device_wait *wait);
 
 #endif

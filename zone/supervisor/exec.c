@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "zone/protocol/enclosing.h"
 #include "zone/supervisor/command.h"
 #include "zone/supervisor/container.h"
 
@@ -123,7 +124,7 @@ static void exec_failed(struct zl_exec *exec, const struct zl_error *failure)
 
 static void exec_ended(struct zl_process_state *p)
 {
-	struct zl_exec *exec = (struct zl_exec *)(void *)p;
+	struct zl_exec *exec = ZL_ENCLOSING(p, struct zl_exec, process);
 
 	if (!exec->dropped)
 		zl_send_exited(p, false);
@@ -145,8 +146,7 @@ static void exec_started(struct zl_exec *exec, pid_t pid)
 
 static void exec_done(struct zl_runtime_job *job, const struct zl_error *failure)
 {
-	struct zl_exec *exec =
-		(struct zl_exec *)(void *)((char *)job - offsetof(struct zl_exec, job));
+	struct zl_exec *exec = ZL_ENCLOSING(job, struct zl_exec, job);
 	struct zl_container *container = exec->container;
 	struct zl_error err = ZL_ERROR_INIT;
 	pid_t pid = 0;
@@ -165,24 +165,24 @@ static void exec_done(struct zl_runtime_job *job, const struct zl_error *failure
 // Exec ids are file names here.
 static bool exec_id_valid(const char *id)
 {
-	size_t length = strspn(id,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	size_t length =
+	        strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
 
 	return length > 0 && length < ZL_EXEC_ID_SIZE && id[length] == '\0';
 }
 
 static int check_exec(const struct zl_container *container, const Zl__Zone__ExecStart *request,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	if (container == NULL)
-		return zl_error_set(err, ZL_NOT_FOUND, "container %.64s is not there",
-			request->container_id);
+		return zl_error_set(
+		        err, ZL_NOT_FOUND, "container %.64s is not there", request->container_id);
 	if (container->state != ZL__ZONE__STATE__STARTED || container->deleting)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION, "container %.12s is not running",
-			request->container_id);
+		        request->container_id);
 	if (!exec_id_valid(request->exec_id))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no exec id",
-			request->exec_id);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no exec id", request->exec_id);
 	return 0;
 }
 
@@ -193,15 +193,15 @@ static int prepare(struct zl_exec *exec, const Zl__Zone__ExecStart *request, str
 
 	(void)snprintf(path, sizeof(path), "%s/process.json", exec->directory);
 	if (zl_dir_make(exec->directory, 0700, err) < 0 ||
-		zl_spec_complete_process(
-			request->oci_process, request->terminal != 0, &process, err) < 0 ||
-		zl_file_write_atomic(path, process.data, process.length, 0600, err) < 0)
+	        zl_spec_complete_process(
+	                request->oci_process, request->terminal != 0, &process, err) < 0 ||
+	        zl_file_write_atomic(path, process.data, process.length, 0600, err) < 0)
 		return -1;
 	return zl_process_open_stdio(&exec->process, exec->directory, err);
 }
 
 void zl_exec_start_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	const Zl__Zone__ExecStart *request = message->exec_start;
 	struct zl_container *container = zl_container_find(s, request->container_id);
@@ -211,7 +211,7 @@ void zl_exec_start_request(
 	if (check_exec(container, request, &err) == 0) {
 		if (exec_find(container, request->exec_id) != NULL)
 			zl_error_set(&err, ZL_ALREADY_EXISTS, "exec %s exists already",
-				request->exec_id);
+			        request->exec_id);
 		else if ((exec = calloc(1, sizeof(*exec))) == NULL)
 			zl_error_nomem(&err);
 	}
@@ -220,29 +220,28 @@ void zl_exec_start_request(
 		return;
 	}
 	zl_process_init(&exec->process, s, request->container_id, request->exec_id,
-		request->terminal != 0, request->stdin_open != 0);
+	        request->terminal != 0, request->stdin_open != 0);
 	exec->process.ended = exec_ended;
 	exec->container = container;
 	exec->reply = reply;
 	exec->job.done = exec_done;
 	(void)snprintf(exec->directory, sizeof(exec->directory), "%.800s/e/%s",
-		container->directory, request->exec_id);
+	        container->directory, request->exec_id);
 	exec->next = container->execs;
 	container->execs = exec;
 	if (prepare(exec, request, &err) < 0 ||
-		zl_runtime_exec(&exec->job, &exec->process, exec->directory, &err) < 0)
+	        zl_runtime_exec(&exec->job, &exec->process, exec->directory, &err) < 0)
 		exec_failed(exec, &err);
 }
 
 // ---- kill, resize
 
 void zl_exec_kill_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	const Zl__Zone__ExecKill *request = message->exec_kill;
 	struct zl_container *container = zl_container_find(s, request->container_id);
-	struct zl_exec *exec =
-		container != NULL ? exec_find(container, request->exec_id) : NULL;
+	struct zl_exec *exec = container != NULL ? exec_find(container, request->exec_id) : NULL;
 
 	if (exec != NULL)
 		exec_kill(exec);
@@ -250,7 +249,7 @@ void zl_exec_kill_request(
 }
 
 void zl_resize_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	const Zl__Zone__Resize *request = message->resize;
 	struct zl_container *container = zl_container_find(s, request->container_id);

@@ -24,13 +24,14 @@ int zl_host_enter(const struct zl_host_options *options, struct zl_error *err)
 {
 	// A pod on the node's network has the node's hostname too.
 	int namespaces = CLONE_NEWNS | (options->netns != NULL ? CLONE_NEWUTS : 0) |
-			 (options->host_ipc ? 0 : CLONE_NEWIPC);
+	                 (options->host_ipc ? 0 : CLONE_NEWIPC);
 
 	if (options->netns != NULL && join_netns(options->netns, err) < 0)
 		return -1;
 	if (unshare(namespaces) < 0)
 		return zl_error_errno(err, errno, "make the pod's namespaces");
-	// What the node mounts later (volumes) is seen here; what is mounted here is not seen there.
+	// What the node mounts later (volumes) is seen here; what is mounted here is not seen
+	// there.
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return zl_error_errno(err, errno, "make the pod's mounts its own");
 	// crun goes when a container runs, and leaves it to us.
@@ -87,7 +88,7 @@ int zl_host_pause_main(void)
 	sigaddset(&wanted, SIGCHLD);
 	sigaddset(&wanted, SIGTERM);
 	sigaddset(&wanted, SIGINT);
-	sigprocmask(SIG_BLOCK, &wanted, NULL);
+	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
 	while (sigwait(&wanted, &number) == 0 && number == SIGCHLD) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;

@@ -4,14 +4,15 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "zone/protocol/enclosing.h"
 #include "zone/supervisor/stdio.h"
 
 void zl_input_init(struct zl_input *input, struct zl_reactor *reactor, uint32_t id)
 {
 	*input = (struct zl_input){.reactor = reactor,
-		.stream = {.id = id},
-		.source = {.fd = -1},
-		.pending = ZL_BUFFER_LIMIT(ZL_STREAM_WINDOW)};
+	        .stream = {.id = id},
+	        .source = {.fd = -1},
+	        .pending = ZL_BUFFER_LIMIT(ZL_STREAM_WINDOW)};
 }
 
 void zl_input_refuse(struct zl_input *input)
@@ -42,8 +43,7 @@ static void write_some(struct zl_input *input)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	while (input->pending.length > 0) {
-		ssize_t done =
-			write(input->source.fd, input->pending.data, input->pending.length);
+		ssize_t done = write(input->source.fd, input->pending.data, input->pending.length);
 
 		if (done < 0 && errno == EINTR)
 			continue;
@@ -66,7 +66,7 @@ static void write_some(struct zl_input *input)
 static void input_ready(struct zl_source *source, uint32_t events)
 {
 	(void)events;
-	write_some((struct zl_input *)(void *)((char *)source - offsetof(struct zl_input, source)));
+	write_some(ZL_ENCLOSING(source, struct zl_input, source));
 }
 
 int zl_input_start(struct zl_input *input, int fd, struct zl_error *err)
@@ -96,7 +96,7 @@ int zl_input_frame(struct zl_input *input, const struct zl_frame *frame, struct 
 	if (zl_stream_in_take(&input->stream, frame, err) < 0)
 		return -1;
 	if (frame->kind == ZL_FRAME_DATA &&
-		zl_buffer_append(&input->pending, frame->bytes, frame->length, err) < 0)
+	        zl_buffer_append(&input->pending, frame->bytes, frame->length, err) < 0)
 		return -1;
 	if (input->source.fd >= 0)
 		write_some(input);
@@ -114,9 +114,8 @@ void zl_input_finish(struct zl_input *input)
 
 void zl_input_fill(struct zl_input *input, struct zl_link *link)
 {
-	struct zl_frame frame = {.kind = ZL_FRAME_ACK,
-		.stream = input->stream.id,
-		.offset = input->stream.consumed};
+	struct zl_frame frame = {
+	        .kind = ZL_FRAME_ACK, .stream = input->stream.id, .offset = input->stream.consumed};
 
 	if (input->ack_due && !input->refused)
 		zl_link_send(link, &frame);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/link.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -100,7 +101,7 @@ void zl_link_reply_done(struct zl_link *link, struct zl_reply reply)
 }
 
 void zl_link_reply_failure(
-	struct zl_link *link, struct zl_reply reply, const struct zl_error *failure)
+        struct zl_link *link, struct zl_reply reply, const struct zl_error *failure)
 {
 	Zl__Zone__Failure body = ZL__ZONE__FAILURE__INIT;
 	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
@@ -116,7 +117,7 @@ static int write_queue(struct zl_link *link, struct zl_error *err)
 {
 	while (link->out_done < link->out.length) {
 		ssize_t done = link->transport->ops->write(link->transport,
-			link->out.data + link->out_done, link->out.length - link->out_done, err);
+		        link->out.data + link->out_done, link->out.length - link->out_done, err);
 
 		if (done < 0)
 			return -1;
@@ -158,8 +159,8 @@ void zl_link_flush(struct zl_link *link)
 static int check_hello(const Zl__Zone__Hello *hello, struct zl_error *err)
 {
 	if (hello->nonce.len != ZL_FRAME_NONCE_SIZE)
-		return zl_error_set(err, ZL_DATA_LOSS, "the daemon's hello has a nonce of %zu bytes",
-			hello->nonce.len);
+		return zl_error_set(err, ZL_DATA_LOSS,
+		        "the daemon's hello has a nonce of %zu bytes", hello->nonce.len);
 	return 0;
 }
 
@@ -187,16 +188,16 @@ static int refuse_version(struct zl_link *link, const Zl__Zone__Hello *hello, ui
 	struct zl_error failure = ZL_ERROR_INIT;
 
 	zl_error_set(&failure, ZL_FAILED_PRECONDITION,
-		"the daemon speaks protocols %u to %u, this supervisor %d: use the zone root image "
-		"of the daemon's release",
-		hello->protocol_min, hello->protocol_max, ZL_PROTOCOL_VERSION);
+	        "the daemon speaks protocols %u to %u, this supervisor %d: use the zone root image "
+	        "of the daemon's release",
+	        hello->protocol_min, hello->protocol_max, ZL_PROTOCOL_VERSION);
 	zl_link_reply_failure(link, (struct zl_reply){request, link->session}, &failure);
 	return 0;
 }
 
 // A new session: see frame.h, Sessions.
 static int take_hello(
-	struct zl_link *link, uint64_t request, const Zl__Zone__Hello *hello, struct zl_error *err)
+        struct zl_link *link, uint64_t request, const Zl__Zone__Hello *hello, struct zl_error *err)
 {
 	struct zl_frame sync = {.kind = ZL_FRAME_SYNC};
 
@@ -221,13 +222,13 @@ static int take_message(struct zl_link *link, Zl__Zone__ToZone *message, struct 
 
 	if (message->body_case == ZL__ZONE__TO_ZONE__BODY_HELLO) {
 		result = take_hello(link, message->request_id, message->hello, err);
-		zl_message_free(&message->base);
+		zl_message_free(message);
 	} else if (!link->established) {
-		zl_message_free(&message->base); // a rest of a session that is over
+		zl_message_free(message); // a rest of a session that is over
 	} else if (message->body_case == ZL__ZONE__TO_ZONE__BODY_RESUME) {
 		link->flowing = true;
 		zl_link_reply_done(link, reply);
-		zl_message_free(&message->base);
+		zl_message_free(message);
 	} else {
 		link->handlers->request(link->user, reply, message);
 	}
@@ -236,7 +237,7 @@ static int take_message(struct zl_link *link, Zl__Zone__ToZone *message, struct 
 
 static int take_frame(struct zl_link *link, const struct zl_frame *frame, struct zl_error *err)
 {
-	ProtobufCMessage *message = NULL;
+	void *message = NULL;
 
 	if (frame->kind != ZL_FRAME_CONTROL) {
 		if (!link->established)
@@ -245,11 +246,11 @@ static int take_frame(struct zl_link *link, const struct zl_frame *frame, struct
 	}
 	if (zl_message_take(&link->reader, frame, &message, err) < 0)
 		return -1;
-	return message == NULL ? 0 : take_message(link, (Zl__Zone__ToZone *)(void *)message, err);
+	return message == NULL ? 0 : take_message(link, message, err);
 }
 
 static int take_bytes(
-	struct zl_link *link, const uint8_t *bytes, size_t length, struct zl_error *err)
+        struct zl_link *link, const uint8_t *bytes, size_t length, struct zl_error *err)
 {
 	struct zl_frame frame;
 	int found;
@@ -267,7 +268,7 @@ static int read_all(struct zl_link *link, struct zl_error *err)
 
 	while (link->transport != NULL) {
 		ssize_t got =
-			link->transport->ops->read(link->transport, chunk, sizeof(chunk), err);
+		        link->transport->ops->read(link->transport, chunk, sizeof(chunk), err);
 
 		if (got <= 0)
 			return (int)got;
@@ -279,13 +280,12 @@ static int read_all(struct zl_link *link, struct zl_error *err)
 
 static void transport_ready(struct zl_source *source, uint32_t events)
 {
-	struct zl_link *link =
-		(struct zl_link *)(void *)((char *)source - offsetof(struct zl_link, source));
+	struct zl_link *link = ZL_ENCLOSING(source, struct zl_link, source);
 	struct zl_error err = ZL_ERROR_INIT;
 
 	(void)events;
 	if (link->transport->ops->acknowledge(link->transport, &err) < 0 ||
-		read_all(link, &err) < 0)
+	        read_all(link, &err) < 0)
 		end_session(link, &err);
 	else if (link->vchan && link->transport != NULL && !zl_vchan_connected(link->transport))
 		forget_session(link);
@@ -293,14 +293,13 @@ static void transport_ready(struct zl_source *source, uint32_t events)
 
 // ---- connections
 
-static int use_transport(
-	struct zl_link *link, struct zl_transport *transport, struct zl_error *err)
+static int use_transport(struct zl_link *link, struct zl_transport *transport, struct zl_error *err)
 {
 	drop_transport(link);
 	link->transport = transport;
 	link->source = (struct zl_source){.fd = transport->fd, .ready = transport_ready};
 	return zl_source_watch(
-		link->reactor, &link->source, transport->ops->events(transport, false), err);
+	        link->reactor, &link->source, transport->ops->events(transport, false), err);
 }
 
 int zl_link_accept(struct zl_link *link, int fd, struct zl_error *err)
@@ -312,8 +311,7 @@ int zl_link_accept(struct zl_link *link, int fd, struct zl_error *err)
 
 static void listener_ready(struct zl_source *source, uint32_t events)
 {
-	struct zl_link *link =
-		(struct zl_link *)(void *)((char *)source - offsetof(struct zl_link, listener));
+	struct zl_link *link = ZL_ENCLOSING(source, struct zl_link, listener);
 	struct zl_error err = ZL_ERROR_INIT;
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
 
@@ -337,14 +335,14 @@ int zl_link_serve_vchan(struct zl_link *link, struct zl_error *err)
 }
 
 void zl_link_init(struct zl_link *link, struct zl_reactor *reactor,
-	const struct zl_link_handlers *handlers, void *user)
+        const struct zl_link_handlers *handlers, void *user)
 {
 	*link = (struct zl_link){
-		.reactor = reactor,
-		.handlers = handlers,
-		.user = user,
-		.listener = {.fd = -1},
-		.source = {.fd = -1},
+	        .reactor = reactor,
+	        .handlers = handlers,
+	        .user = user,
+	        .listener = {.fd = -1},
+	        .source = {.fd = -1},
 	};
 	link->reader.type = &zl__zone__to_zone__descriptor;
 	link->reader.partial.limit = ZL_MESSAGE_TO_ZONE_MAX;

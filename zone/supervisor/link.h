@@ -38,21 +38,21 @@ struct zl_link {
 	struct zl_reactor *reactor;
 	const struct zl_link_handlers *handlers;
 	void *user;
-	struct zl_source listener;     // accepts connections; fd -1 on a vchan
-	struct zl_source source;       // the transport's
+	struct zl_source listener;      // accepts connections; fd -1 on a vchan
+	struct zl_source source;        // the transport's
 	struct zl_transport *transport; // NULL: no daemon is connected
 	bool vchan;
 	struct zl_frame_parser parser;
 	struct zl_message_reader reader;
 	struct zl_buffer out;
 	size_t out_done;
-	uint64_t session;  // counts up with each hello
-	bool established;  // the hello was answered
-	bool flowing;      // the daemon asked for output
+	uint64_t session; // counts up with each hello
+	bool established; // the hello was answered
+	bool flowing;     // the daemon asked for output
 };
 
 void zl_link_init(struct zl_link *link, struct zl_reactor *reactor,
-	const struct zl_link_handlers *handlers, void *user);
+        const struct zl_link_handlers *handlers, void *user);
 void zl_link_release(struct zl_link *link);
 
 // Accepts daemons at this listening socket, which it takes over.
@@ -69,7 +69,7 @@ void zl_link_send(struct zl_link *link, const struct zl_frame *frame);
 void zl_link_reply(struct zl_link *link, struct zl_reply reply, Zl__Zone__FromZone *message);
 void zl_link_reply_done(struct zl_link *link, struct zl_reply reply);
 void zl_link_reply_failure(
-	struct zl_link *link, struct zl_reply reply, const struct zl_error *failure);
+        struct zl_link *link, struct zl_reply reply, const struct zl_error *failure);
 // Sends an event.
 void zl_link_event(struct zl_link *link, Zl__Zone__FromZone *message);
 // Writes what fits; to be called after each event.

@@ -57,7 +57,7 @@ static void asked_to_end(void *user)
 }
 
 static int supervisor_init(
-	struct zl_supervisor *s, bool host, const char *state_dir, struct zl_error *err)
+        struct zl_supervisor *s, bool host, const char *state_dir, struct zl_error *err)
 {
 	if (strlen(state_dir) >= sizeof(s->state_dir) - 128)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the path %s is too long", state_dir);
@@ -95,7 +95,7 @@ static void complain(const char *message)
 static int boot_zone(struct zl_supervisor *s, struct zl_error *err)
 {
 	if (zl_boot_dev(err) < 0 || supervisor_init(s, false, ZONE_STATE_DIR, err) < 0 ||
-		zl_link_serve_vchan(&s->link, err) < 0)
+	        zl_link_serve_vchan(&s->link, err) < 0)
 		return -1;
 	zl_boot_mounts(complain);
 	zl_boot_cgroups();
@@ -110,21 +110,23 @@ static int run_zone(void)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	(void)umask(022);
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
 	(void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	if (boot_zone(&s, &err) < 0 || zl_reactor_run(&s.reactor, &err) < 0) {
 		zl_log_error("the supervisor cannot go on: %s", err.message);
 		// PID 1's end is a panic, which the daemon sees as a crash of the zone.
 		return 1;
 	}
-	// Volumes were unmounted with the containers' namespaces; the scratch disk is worth nothing.
+	// Volumes were unmounted with the containers' namespaces; the scratch disk is worth
+	// nothing.
 	(void)reboot(RB_POWER_OFF);
 	return 1;
 }
 
 // ---- under `host`
 
-static int open_channel(struct zl_supervisor *s, const struct options *options,
-	struct zl_error *err)
+static int open_channel(
+        struct zl_supervisor *s, const struct options *options, struct zl_error *err)
 {
 	int fd = options->listen_fd;
 
@@ -159,10 +161,10 @@ static int run_host(const struct options *options)
 
 	s.node_uts = options->namespaces.netns == NULL;
 	if (zl_dir_make(options->state_dir, 0711, &err) < 0 ||
-		zl_host_enter(&options->namespaces, &err) < 0 ||
-		mount_state(options->state_dir, &err) < 0 ||
-		supervisor_init(&s, true, options->state_dir, &err) < 0 ||
-		open_channel(&s, options, &err) < 0) {
+	        zl_host_enter(&options->namespaces, &err) < 0 ||
+	        mount_state(options->state_dir, &err) < 0 ||
+	        supervisor_init(&s, true, options->state_dir, &err) < 0 ||
+	        open_channel(&s, options, &err) < 0) {
 		zl_log_error("%s", err.message);
 		return 1;
 	}
@@ -190,14 +192,14 @@ static bool parse_options(int argc, char **argv, struct options *options)
 {
 	enum { HOST = 1, STATE, LISTEN, LISTEN_FD, SOCKET, NETNS, HOST_IPC };
 	static const struct option names[] = {
-		{"host", no_argument, NULL, HOST},
-		{"state", required_argument, NULL, STATE},
-		{"listen", required_argument, NULL, LISTEN},
-		{"listen-fd", required_argument, NULL, LISTEN_FD},
-		{"socket", required_argument, NULL, SOCKET},
-		{"netns", required_argument, NULL, NETNS},
-		{"host-ipc", no_argument, NULL, HOST_IPC},
-		{NULL, 0, NULL, 0},
+	        {"host", no_argument, NULL, HOST},
+	        {"state", required_argument, NULL, STATE},
+	        {"listen", required_argument, NULL, LISTEN},
+	        {"listen-fd", required_argument, NULL, LISTEN_FD},
+	        {"socket", required_argument, NULL, SOCKET},
+	        {"netns", required_argument, NULL, NETNS},
+	        {"host-ipc", no_argument, NULL, HOST_IPC},
+	        {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -235,8 +237,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = {
-		.state_dir = HOST_STATE_DIR, .listen_fd = -1, .socket = -1};
+	struct options options = {.state_dir = HOST_STATE_DIR, .listen_fd = -1, .socket = -1};
 
 	if (argc == 2 && strcmp(argv[1], "--pause") == 0)
 		return zl_host_pause_main();
@@ -244,9 +245,9 @@ int main(int argc, char **argv)
 		return run_zone();
 	if (!parse_options(argc, argv, &options)) {
 		(void)fputs("usage: zonelet-supervisor --host (--listen PATH | --listen-fd N | "
-			    "--socket FD) [--netns PATH] [--host-ipc] [--state DIR]\n"
-			    "without arguments it is the first process of a zone\n",
-			stderr);
+		            "--socket FD) [--netns PATH] [--host-ipc] [--state DIR]\n"
+		            "without arguments it is the first process of a zone\n",
+		        stderr);
 		return 2;
 	}
 	return run_host(&options);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "zone/protocol/enclosing.h"
 #include "zone/supervisor/rtnetlink.h"
 
 enum { EVENT_SIZE = 16 * 1024 };
@@ -23,8 +24,7 @@ int zl_network_loopback(struct zl_error *err)
 	return 0;
 }
 
-static int add_addresses(
-	int fd, int index, const Zl__Zone__Interface *wanted, struct zl_error *err)
+static int add_addresses(int fd, int index, const Zl__Zone__Interface *wanted, struct zl_error *err)
 {
 	struct zl_rtnl_prefix prefix;
 
@@ -49,10 +49,10 @@ static int add_routes(int fd, int index, const Zl__Zone__Interface *wanted, stru
 		bool has_gateway = route->gateway[0] != '\0';
 
 		if (zl_rtnl_parse_prefix(route->destination, &destination, err) < 0 ||
-			(has_gateway && zl_rtnl_parse_prefix(route->gateway, &gateway, err) < 0))
+		        (has_gateway && zl_rtnl_parse_prefix(route->gateway, &gateway, err) < 0))
 			return -1;
-		if (zl_rtnl_add_route(
-			    fd, index, &destination, has_gateway ? &gateway : NULL, err) < 0)
+		if (zl_rtnl_add_route(fd, index, &destination, has_gateway ? &gateway : NULL, err) <
+		        0)
 			return zl_error_wrap(err, "%s", route->destination);
 	}
 	return 0;
@@ -60,7 +60,7 @@ static int add_routes(int fd, int index, const Zl__Zone__Interface *wanted, stru
 
 // Name and MAC can be changed while it is down only.
 static int shape_link(int fd, const struct zl_rtnl_link *link, const Zl__Zone__Interface *wanted,
-	const uint8_t *mac, struct zl_error *err)
+        const uint8_t *mac, struct zl_error *err)
 {
 	const char *name = strcmp(link->name, wanted->name) != 0 ? wanted->name : NULL;
 	uint32_t mtu = wanted->mtu != link->mtu ? wanted->mtu : 0;
@@ -68,17 +68,16 @@ static int shape_link(int fd, const struct zl_rtnl_link *link, const Zl__Zone__I
 	if (mac != NULL && memcmp(mac, link->mac, sizeof(link->mac)) == 0)
 		mac = NULL;
 	if ((name != NULL || mac != NULL) && link->up &&
-		zl_rtnl_set_up(fd, link->index, false, err) < 0)
+	        zl_rtnl_set_up(fd, link->index, false, err) < 0)
 		return -1;
 	if ((name != NULL || mac != NULL || mtu != 0) &&
-		zl_rtnl_set(fd, link->index, name, mac, mtu, err) < 0)
+	        zl_rtnl_set(fd, link->index, name, mac, mtu, err) < 0)
 		return -1;
 	return zl_rtnl_set_up(fd, link->index, true, err);
 }
 
 // 1: it carries packets; 0: not yet. *shaped: the rest of its configuration is done.
-static int apply_one(
-	int fd, const Zl__Zone__Interface *wanted, bool *shaped, struct zl_error *err)
+static int apply_one(int fd, const Zl__Zone__Interface *wanted, bool *shaped, struct zl_error *err)
 {
 	struct zl_rtnl_link link;
 	uint8_t mac[6];
@@ -87,10 +86,10 @@ static int apply_one(
 	int found;
 
 	if (strlen(wanted->name) >= sizeof(link.name) || wanted->name[0] == '\0')
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.40s\" is no interface name",
-			wanted->name);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "\"%.40s\" is no interface name", wanted->name);
 	if (zl_rtnl_parse_mac(wanted->mac, mac, err) < 0 ||
-		(changes_mac && zl_rtnl_parse_mac(wanted->set_mac, set_mac, err) < 0))
+	        (changes_mac && zl_rtnl_parse_mac(wanted->set_mac, set_mac, err) < 0))
 		return -1;
 	found = zl_rtnl_find(fd, mac, changes_mac ? set_mac : NULL, &link, err);
 	if (found <= 0)
@@ -98,8 +97,8 @@ static int apply_one(
 	if (*shaped)
 		return link.carrier ? 1 : 0;
 	if (shape_link(fd, &link, wanted, changes_mac ? set_mac : NULL, err) < 0 ||
-		add_addresses(fd, link.index, wanted, err) < 0 ||
-		add_routes(fd, link.index, wanted, err) < 0)
+	        add_addresses(fd, link.index, wanted, err) < 0 ||
+	        add_routes(fd, link.index, wanted, err) < 0)
 		return -1;
 	*shaped = true;
 	return apply_one(fd, wanted, shaped, err);
@@ -140,8 +139,7 @@ static void step(struct zl_network *network)
 
 static void monitor_ready(struct zl_source *source, uint32_t events)
 {
-	struct zl_network *network =
-		(struct zl_network *)(void *)((char *)source - offsetof(struct zl_network, monitor));
+	struct zl_network *network = ZL_ENCLOSING(source, struct zl_network, monitor);
 	char event[EVENT_SIZE];
 
 	(void)events;
@@ -177,16 +175,16 @@ void zl_network_apply(struct zl_network *network, Zl__Zone__Interface **wanted, 
 	network->shaped = 0;
 	if (count > ZL_NETWORK_INTERFACES_MAX) {
 		zl_error_set(&err, ZL_INVALID_ARGUMENT, "a zone has at most %d interfaces",
-			ZL_NETWORK_INTERFACES_MAX);
+		        ZL_NETWORK_INTERFACES_MAX);
 		zl_network_cancel(network);
 		network->done(network, &err);
 		return;
 	}
 	// Listening begins before looking, so no change is missed.
-	network->monitor = (struct zl_source){
-		.fd = zl_rtnl_open_monitor(&err), .ready = monitor_ready};
+	network->monitor =
+	        (struct zl_source){.fd = zl_rtnl_open_monitor(&err), .ready = monitor_ready};
 	if (network->monitor.fd < 0 ||
-		zl_source_watch(network->reactor, &network->monitor, EPOLLIN, &err) < 0) {
+	        zl_source_watch(network->reactor, &network->monitor, EPOLLIN, &err) < 0) {
 		zl_network_cancel(network);
 		network->done(network, &err);
 		return;

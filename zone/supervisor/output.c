@@ -4,12 +4,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "zone/protocol/enclosing.h"
 #include "zone/supervisor/stdio.h"
 
 void zl_output_init(struct zl_output *output, struct zl_reactor *reactor, uint32_t id)
 {
-	*output = (struct zl_output){
-		.reactor = reactor, .stream = {.id = id}, .source = {.fd = -1}};
+	*output =
+	        (struct zl_output){.reactor = reactor, .stream = {.id = id}, .source = {.fd = -1}};
 }
 
 void zl_output_end(struct zl_output *output)
@@ -50,7 +51,7 @@ static void read_some(struct zl_output *output)
 static void output_ready(struct zl_source *source, uint32_t events)
 {
 	(void)events;
-	read_some((struct zl_output *)(void *)((char *)source - offsetof(struct zl_output, source)));
+	read_some(ZL_ENCLOSING(source, struct zl_output, source));
 }
 
 int zl_output_start(struct zl_output *output, int fd, struct zl_error *err)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/process.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include "base/clock.h"
 
 void zl_process_init(struct zl_process_state *p, struct zl_supervisor *s, const char *container_id,
-	const char *exec_id, bool terminal, bool stdin_open)
+        const char *exec_id, bool terminal, bool stdin_open)
 {
 	p->supervisor = s;
 	(void)snprintf(p->container_id, sizeof(p->container_id), "%s", container_id);
@@ -76,11 +77,10 @@ int zl_process_open_stdio(struct zl_process_state *p, const char *directory, str
 {
 	if (p->terminal)
 		return zl_console_listen(&p->console_socket, directory, err);
-	if (p->input.stream.id != 0 &&
-		open_pipe(&p->theirs[0], &p->ours[0], &p->ours[0], err) < 0)
+	if (p->input.stream.id != 0 && open_pipe(&p->theirs[0], &p->ours[0], &p->ours[0], err) < 0)
 		return -1;
 	if (open_pipe(&p->ours[1], &p->theirs[1], &p->ours[1], err) < 0 ||
-		open_pipe(&p->ours[2], &p->theirs[2], &p->ours[2], err) < 0)
+	        open_pipe(&p->ours[2], &p->theirs[2], &p->ours[2], err) < 0)
 		return -1;
 	return 0;
 }
@@ -88,7 +88,7 @@ int zl_process_open_stdio(struct zl_process_state *p, const char *directory, str
 const char *zl_process_console_path(const struct zl_process_state *p, char *out, size_t size)
 {
 	(void)snprintf(out, size, "/proc/%d/fd/%d/" ZL_CONSOLE_NAME, getpid(),
-		p->console_socket.directory);
+	        p->console_socket.directory);
 	return out;
 }
 
@@ -111,8 +111,7 @@ static int start_streams(struct zl_process_state *p, struct zl_error *err)
 {
 	if (p->terminal && take_console(p, err) < 0)
 		return -1;
-	if (p->input.stream.id != 0 &&
-		zl_input_start(&p->input, zl_take_fd(&p->ours[0]), err) < 0)
+	if (p->input.stream.id != 0 && zl_input_start(&p->input, zl_take_fd(&p->ours[0]), err) < 0)
 		return -1;
 	if (zl_output_start(&p->outputs[0], zl_take_fd(&p->ours[1]), err) < 0)
 		return -1;
@@ -144,9 +143,7 @@ static void note_end(struct zl_process_state *p, int status)
 
 static void child_exited(struct zl_child *child, int status)
 {
-	note_end((struct zl_process_state *)(void *)((char *)child -
-			 offsetof(struct zl_process_state, child)),
-		status);
+	note_end(ZL_ENCLOSING(child, struct zl_process_state, child), status);
 }
 
 int zl_process_started(struct zl_process_state *p, pid_t pid, struct zl_error *err)
@@ -164,16 +161,16 @@ int zl_process_started(struct zl_process_state *p, pid_t pid, struct zl_error *e
 }
 
 int zl_process_resize(
-	struct zl_process_state *p, uint32_t columns, uint32_t rows, struct zl_error *err)
+        struct zl_process_state *p, uint32_t columns, uint32_t rows, struct zl_error *err)
 {
 	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
 
 	if (columns == 0 || rows == 0 || columns > UINT16_MAX || rows > UINT16_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "a terminal of %u by %u characters",
-			columns, rows);
+		        columns, rows);
 	if (p->console < 0)
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-			"the process has no terminal (or is not running)");
+		        "the process has no terminal (or is not running)");
 	if (ioctl(p->console, TIOCSWINSZ, &size) < 0)
 		return zl_error_errno(err, errno, "set the terminal's size");
 	return 0;
@@ -182,7 +179,7 @@ int zl_process_resize(
 // ---- the channel's side
 
 bool zl_process_frame(struct zl_process_state *p, const struct zl_frame *frame, int *ret_result,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	bool from_reader = frame->kind == ZL_FRAME_ACK || frame->kind == ZL_FRAME_RESET;
 
@@ -190,8 +187,8 @@ bool zl_process_frame(struct zl_process_state *p, const struct zl_frame *frame, 
 		if (p->outputs[i].stream.id != frame->stream)
 			continue;
 		*ret_result = from_reader ? zl_output_frame(&p->outputs[i], frame, err)
-					  : zl_error_set(err, ZL_DATA_LOSS,
-						    "the daemon wrote to an output stream");
+		                          : zl_error_set(err, ZL_DATA_LOSS,
+		                                    "the daemon wrote to an output stream");
 		return true;
 	}
 	if (p->input.stream.id != frame->stream)
@@ -232,7 +229,7 @@ static Zl__Zone__Stream *describe_output(const struct zl_output *output, Zl__Zon
 }
 
 void zl_process_describe(
-	struct zl_process_state *p, Zl__Zone__Opened *opened, Zl__Zone__Stream streams[static 3])
+        struct zl_process_state *p, Zl__Zone__Opened *opened, Zl__Zone__Stream streams[static 3])
 {
 	zl__zone__opened__init(opened);
 	opened->stdout_stream = describe_output(&p->outputs[0], &streams[1]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/reactor.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +18,7 @@ enum { EARLY_MAX = 65536 };
 
 static struct zl_reactor *reactor_of_signals(struct zl_source *source)
 {
-	return (struct zl_reactor *)(void *)((char *)source - offsetof(struct zl_reactor, signals));
+	return ZL_ENCLOSING(source, struct zl_reactor, signals);
 }
 
 static void keep_early(struct zl_reactor *reactor, pid_t pid, int status)
@@ -102,7 +103,7 @@ int zl_reactor_init(struct zl_reactor *reactor, struct zl_error *err)
 	sigaddset(&wanted, SIGTERM);
 	sigaddset(&wanted, SIGINT);
 	sigaddset(&wanted, SIGPWR);
-	sigprocmask(SIG_BLOCK, &wanted, NULL);
+	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	reactor->epoll = epoll_create1(EPOLL_CLOEXEC);
 	reactor->signals.fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -142,8 +143,8 @@ int zl_reactor_run(struct zl_reactor *reactor, struct zl_error *err)
 	return 0;
 }
 
-int zl_source_watch(struct zl_reactor *reactor, struct zl_source *source, uint32_t events,
-	struct zl_error *err)
+int zl_source_watch(
+        struct zl_reactor *reactor, struct zl_source *source, uint32_t events, struct zl_error *err)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};
 	int operation = EPOLL_CTL_ADD;

@@ -55,9 +55,10 @@ void zl_reactor_release(struct zl_reactor *reactor);
 // Runs until `stop`.
 int zl_reactor_run(struct zl_reactor *reactor, struct zl_error *err);
 
-// Watches source->fd for `events` (none: takes it out of epoll, so that not even a hang-up is told).
+// Watches source->fd for `events` (none: takes it out of epoll, so that not even a hang-up is
+// told).
 int zl_source_watch(struct zl_reactor *reactor, struct zl_source *source, uint32_t events,
-	struct zl_error *err);
+        struct zl_error *err);
 // Stops watching and closes the descriptor. A source without one is fine.
 void zl_source_close(struct zl_reactor *reactor, struct zl_source *source);
 

@@ -5,16 +5,16 @@
 #include "zone/supervisor/container.h"
 
 static zl_request_handler *const handlers[] = {
-	[ZL__ZONE__TO_ZONE__BODY_CONFIGURE] = zl_configure_request,
-	[ZL__ZONE__TO_ZONE__BODY_SHUTDOWN] = zl_shutdown_request,
-	[ZL__ZONE__TO_ZONE__BODY_CONTAINER_CREATE] = zl_container_create_request,
-	[ZL__ZONE__TO_ZONE__BODY_CONTAINER_START] = zl_container_start_request,
-	[ZL__ZONE__TO_ZONE__BODY_CONTAINER_SIGNAL] = zl_container_signal_request,
-	[ZL__ZONE__TO_ZONE__BODY_CONTAINER_DELETE] = zl_container_delete_request,
-	[ZL__ZONE__TO_ZONE__BODY_CONTAINER_LIST] = zl_container_list_request,
-	[ZL__ZONE__TO_ZONE__BODY_EXEC_START] = zl_exec_start_request,
-	[ZL__ZONE__TO_ZONE__BODY_EXEC_KILL] = zl_exec_kill_request,
-	[ZL__ZONE__TO_ZONE__BODY_RESIZE] = zl_resize_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONFIGURE] = zl_configure_request,
+        [ZL__ZONE__TO_ZONE__BODY_SHUTDOWN] = zl_shutdown_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_CREATE] = zl_container_create_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_START] = zl_container_start_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_SIGNAL] = zl_container_signal_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_DELETE] = zl_container_delete_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_LIST] = zl_container_list_request,
+        [ZL__ZONE__TO_ZONE__BODY_EXEC_START] = zl_exec_start_request,
+        [ZL__ZONE__TO_ZONE__BODY_EXEC_KILL] = zl_exec_kill_request,
+        [ZL__ZONE__TO_ZONE__BODY_RESIZE] = zl_resize_request,
 };
 
 static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *message)
@@ -31,7 +31,7 @@ static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *me
 		zl_link_reply_failure(&s->link, reply, &err);
 	else
 		handlers[kind](s, reply, message);
-	zl_message_free(&message->base);
+	zl_message_free(message);
 }
 
 static int take_frame(void *user, const struct zl_frame *frame, struct zl_error *err)
@@ -52,25 +52,19 @@ static int take_frame(void *user, const struct zl_frame *frame, struct zl_error 
 
 // ---- hello and list
 
-// The messages that describe all containers, in one allocation.
+// A list of all containers' descriptions, which live in the containers. The caller frees the list.
 static Zl__Zone__Container **describe_all(struct zl_supervisor *s, size_t *ret_count)
 {
-	size_t count = s->container_count;
-	struct zl_container_description *all;
-	Zl__Zone__Container **list = calloc(
-		1, (count + 1) * (sizeof(*list) + sizeof(*all)) + _Alignof(max_align_t));
+	Zl__Zone__Container **list = calloc(s->container_count + 1, sizeof(*list));
 
 	if (list == NULL)
 		return NULL;
-	all = (struct zl_container_description *)(void *)(((uintptr_t)(list + count + 1) +
-		_Alignof(max_align_t) - 1) & ~(uintptr_t)(_Alignof(max_align_t) - 1));
 	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
 		// One that is not made yet has no streams, and its maker may be gone.
 		if (c->creating != NULL)
 			continue;
-		zl_container_describe(c, &all[*ret_count]);
-		list[*ret_count] = &all[*ret_count].message;
-		++*ret_count;
+		zl_container_describe(c);
+		list[(*ret_count)++] = &c->description.message;
 	}
 	return list;
 }
@@ -105,7 +99,7 @@ static void hello_done(void *user, Zl__Zone__HelloReply *reply)
 }
 
 void zl_container_list_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	Zl__Zone__Containers containers = ZL__ZONE__CONTAINERS__INIT;
 	Zl__Zone__FromZone answer = ZL__ZONE__FROM_ZONE__INIT;
@@ -136,9 +130,9 @@ static void fill(void *user)
 }
 
 const struct zl_link_handlers zl_supervisor_handlers = {
-	.request = take_request,
-	.frame = take_frame,
-	.hello = hello,
-	.hello_done = hello_done,
-	.fill = fill,
+        .request = take_request,
+        .frame = take_frame,
+        .hello = hello,
+        .hello_done = hello_done,
+        .fill = fill,
 };

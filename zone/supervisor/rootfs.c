@@ -22,9 +22,10 @@ static int filesystem_error(int context, int errnum, const char *what, struct zl
 
 	if (errnum == ENOTBLK)
 		return zl_error_errno(err, errnum,
-			"mount the image file %s (it must not be on a tmpfs, and the kernel must be "
-			"6.12 or newer)",
-			what);
+		        "mount the image file %s (it must not be on a tmpfs, and the kernel must "
+		        "be "
+		        "6.12 or newer)",
+		        what);
 	if (length <= 0)
 		return zl_error_errno(err, errnum, "mount the image %s", what);
 	words[length] = '\0';
@@ -33,8 +34,7 @@ static int filesystem_error(int context, int errnum, const char *what, struct zl
 }
 
 // The first file is the file system, the others are its devices, in order.
-static int configure_files(
-	int context, const struct zl_rootfs_source *source, struct zl_error *err)
+static int configure_files(int context, const struct zl_rootfs_source *source, struct zl_error *err)
 {
 	for (size_t i = 0; i < source->file_count; i++) {
 		const char *key = i == 0 ? "source" : "device";
@@ -43,20 +43,20 @@ static int configure_files(
 			return filesystem_error(context, errno, source->files[i], err);
 	}
 	if (fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
-		fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+	        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return filesystem_error(context, errno, source->files[0], err);
 	return 0;
 }
 
 static int mount_files(
-	const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
+        const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
 {
 	zl_auto(fd) int context = fsopen("erofs", FSOPEN_CLOEXEC);
 	zl_auto(fd) int mounted = -1;
 
 	if (context < 0)
-		return zl_error_errno(
-			err, errno, "this kernel has no EROFS (CONFIG_EROFS_FS, or modprobe erofs)");
+		return zl_error_errno(err, errno,
+		        "this kernel has no EROFS (CONFIG_EROFS_FS, or modprobe erofs)");
 	if (configure_files(context, source, err) < 0)
 		return -1;
 	mounted = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
@@ -68,7 +68,7 @@ static int mount_files(
 }
 
 static int mount_image(
-	const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
+        const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
 {
 	if (source->device == NULL)
 		return mount_files(source, target, err);
@@ -79,7 +79,7 @@ static int mount_image(
 
 // "volatile": the layer lives no longer than the pod, so nothing in it is worth a flush.
 static int mount_overlay(
-	const char *image, const char *layer, const char *target, struct zl_error *err)
+        const char *image, const char *layer, const char *target, struct zl_error *err)
 {
 	char options[OPTIONS_SIZE];
 	char path[PATH_MAX];
@@ -90,18 +90,18 @@ static int mount_overlay(
 			return -1;
 	}
 	if (snprintf(options, sizeof(options),
-		    "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,volatile", image, layer,
-		    layer) >= (int)sizeof(options))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the scratch path %s is too long",
-			layer);
+	            "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,volatile", image, layer,
+	            layer) >= (int)sizeof(options))
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "the scratch path %s is too long", layer);
 	if (mount("overlay", target, "overlay", MS_NODEV, options) < 0)
-		return zl_error_errno(err, errno, "mount the writable layer %s over its image",
-			layer);
+		return zl_error_errno(
+		        err, errno, "mount the writable layer %s over its image", layer);
 	return 0;
 }
 
-int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory,
-	const char *layer, struct zl_error *err)
+int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory, const char *layer,
+        struct zl_error *err)
 {
 	char image[PATH_MAX];
 	char root[PATH_MAX];

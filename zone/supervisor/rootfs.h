@@ -13,14 +13,14 @@
 #include "base/error.h"
 
 struct zl_rootfs_source {
-	const char *device;        // block device with EROFS, or
-	const char *const *files;  // merged.erofs, then the layers' images in order
+	const char *device;       // block device with EROFS, or
+	const char *const *files; // merged.erofs, then the layers' images in order
 	size_t file_count;
 };
 
 // Mounts both. `directory` exists; what was mounted is unmounted again on failure.
-int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory,
-	const char *layer, struct zl_error *err);
+int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory, const char *layer,
+        struct zl_error *err);
 // Unmounts both; not mounted is fine. The layer's directory stays (zl_trash).
 int zl_rootfs_unmount(const char *directory, struct zl_error *err);
 

@@ -27,6 +27,11 @@ struct request {
 	};
 };
 
+union reply {
+	struct nlmsghdr header;
+	char bytes[REPLY_SIZE];
+};
+
 // ---- text
 
 int zl_rtnl_parse_prefix(const char *text, struct zl_rtnl_prefix *ret, struct zl_error *err)
@@ -48,7 +53,7 @@ int zl_rtnl_parse_prefix(const char *text, struct zl_rtnl_prefix *ret, struct zl
 			length = -1;
 	}
 	if (strlen(text) >= sizeof(address) || length < 0 || length > most ||
-		inet_pton(prefix.family, address, prefix.bytes) != 1)
+	        inet_pton(prefix.family, address, prefix.bytes) != 1)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no IP address", text);
 	prefix.length = (uint8_t)length;
 	*ret = prefix;
@@ -62,7 +67,7 @@ int zl_rtnl_parse_mac(const char *text, uint8_t ret[static 6], struct zl_error *
 
 	// NOLINTNEXTLINE(cert-err34-c): each field is two digits, so nothing overflows
 	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &octet[0], &octet[1], &octet[2], &octet[3],
-		    &octet[4], &octet[5], &rest) != 6)
+	            &octet[4], &octet[5], &rest) != 6)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.40s\" is no MAC address", text);
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(octet); i++)
 		ret[i] = (uint8_t)octet[i];
@@ -84,12 +89,14 @@ static void *begin(struct request *request, uint16_t type, uint16_t flags, size_
 static void add(struct request *request, uint16_t type, const void *data, size_t length)
 {
 	size_t at = NLMSG_ALIGN(request->header.nlmsg_len);
-	struct rtattr *attribute = (struct rtattr *)(void *)(request->bytes + at);
+	struct rtattr attribute = {
+	        .rta_len = (unsigned short)RTA_LENGTH(length),
+	        .rta_type = type,
+	};
 
-	attribute->rta_type = type;
-	attribute->rta_len = (unsigned short)RTA_LENGTH(length);
-	memcpy(RTA_DATA(attribute), data, length);
-	request->header.nlmsg_len = (uint32_t)(at + RTA_ALIGN(attribute->rta_len));
+	memcpy(request->bytes + at, &attribute, sizeof(attribute));
+	memcpy(request->bytes + at + RTA_LENGTH(0), data, length);
+	request->header.nlmsg_len = (uint32_t)(at + RTA_ALIGN(attribute.rta_len));
 }
 
 static int send_request(int fd, const struct request *request, struct zl_error *err)
@@ -103,20 +110,20 @@ static int send_request(int fd, const struct request *request, struct zl_error *
 // the exchange itself failed.
 static int exchange(int fd, struct request *request, struct zl_error *err)
 {
-	char reply[REPLY_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)reply;
+	union reply reply;
+	const struct nlmsghdr *header = &reply.header;
 	ssize_t length;
 
 	request->header.nlmsg_flags |= NLM_F_ACK;
 	if (send_request(fd, request, err) < 0)
 		return -1;
 	do {
-		length = recv(fd, reply, sizeof(reply), 0);
+		length = recv(fd, &reply, sizeof(reply), 0);
 	} while (length < 0 && errno == EINTR);
 	if (length < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) ||
-		header->nlmsg_type != NLMSG_ERROR)
+	        header->nlmsg_type != NLMSG_ERROR)
 		return zl_error_errno(err, length < 0 ? errno : EPROTO,
-			"hear from the kernel's network configuration");
+		        "hear from the kernel's network configuration");
 	return -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
 }
 
@@ -142,17 +149,14 @@ int zl_rtnl_open_monitor(struct zl_error *err)
 
 // ---- links
 
-static void parse_link_attribute(const struct rtattr *attribute, struct zl_rtnl_link *link)
+static void parse_link_attribute(
+        unsigned type, const char *data, size_t length, struct zl_rtnl_link *link)
 {
-	const void *data = RTA_DATA(attribute);
-	size_t length = attribute->rta_len - RTA_LENGTH(0);
-
-	if (attribute->rta_type == IFLA_IFNAME && length > 0)
-		(void)snprintf(link->name, sizeof(link->name), "%.*s", (int)length,
-			(const char *)data);
-	else if (attribute->rta_type == IFLA_ADDRESS && length == sizeof(link->mac))
+	if (type == IFLA_IFNAME && length > 0)
+		(void)snprintf(link->name, sizeof(link->name), "%.*s", (int)length, data);
+	else if (type == IFLA_ADDRESS && length == sizeof(link->mac))
 		memcpy(link->mac, data, sizeof(link->mac));
-	else if (attribute->rta_type == IFLA_MTU && length == sizeof(link->mtu))
+	else if (type == IFLA_MTU && length == sizeof(link->mtu))
 		memcpy(&link->mtu, data, sizeof(link->mtu));
 }
 
@@ -160,21 +164,21 @@ static void parse_link(const struct nlmsghdr *header, struct zl_rtnl_link *link)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(header);
 	size_t at = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(*info)));
+	const char *bytes = (const char *)header;
+	struct rtattr attribute;
 
 	*link = (struct zl_rtnl_link){
-		.index = info->ifi_index,
-		.up = (info->ifi_flags & IFF_UP) != 0,
-		.carrier = (info->ifi_flags & LOWER_UP) != 0,
+	        .index = info->ifi_index,
+	        .up = (info->ifi_flags & IFF_UP) != 0,
+	        .carrier = (info->ifi_flags & LOWER_UP) != 0,
 	};
-	while (at + sizeof(struct rtattr) <= header->nlmsg_len) {
-		const struct rtattr *attribute =
-			(const struct rtattr *)(const void *)((const char *)header + at);
-
-		if (attribute->rta_len < RTA_LENGTH(0) ||
-			at + attribute->rta_len > header->nlmsg_len)
+	while (at + sizeof(attribute) <= header->nlmsg_len) {
+		memcpy(&attribute, bytes + at, sizeof(attribute));
+		if (attribute.rta_len < RTA_LENGTH(0) || at + attribute.rta_len > header->nlmsg_len)
 			return;
-		parse_link_attribute(attribute, link);
-		at += RTA_ALIGN(attribute->rta_len);
+		parse_link_attribute(attribute.rta_type, bytes + at + RTA_LENGTH(0),
+		        attribute.rta_len - RTA_LENGTH(0), link);
+		at += RTA_ALIGN(attribute.rta_len);
 	}
 }
 
@@ -184,18 +188,18 @@ static bool has_mac(const struct zl_rtnl_link *link, const uint8_t *mac)
 }
 
 int zl_rtnl_find(int fd, const uint8_t mac[static 6], const uint8_t *other,
-	struct zl_rtnl_link *ret, struct zl_error *err)
+        struct zl_rtnl_link *ret, struct zl_error *err)
 {
-	char reply[REPLY_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+	union reply reply;
 	struct request request;
-	struct ifinfomsg *info = begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(*info));
 	int found = 0;
 
+	(void)begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
 	if (send_request(fd, &request, err) < 0)
 		return -1;
 	for (;;) {
-		const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)reply;
-		ssize_t length = recv(fd, reply, sizeof(reply), 0);
+		const struct nlmsghdr *header = &reply.header;
+		ssize_t length = recv(fd, &reply, sizeof(reply), 0);
 
 		if (length < 0 && errno == EINTR)
 			continue;
@@ -222,8 +226,8 @@ static int answer(int errnum, const char *what, struct zl_error *err)
 	return zl_error_errno(err, errnum, "%s", what);
 }
 
-int zl_rtnl_set(int fd, int index, const char *name, const uint8_t *mac, uint32_t mtu,
-	struct zl_error *err)
+int zl_rtnl_set(
+        int fd, int index, const char *name, const uint8_t *mac, uint32_t mtu, struct zl_error *err)
 {
 	struct request request;
 	struct ifinfomsg *info = begin(&request, RTM_NEWLINK, 0, sizeof(*info));
@@ -257,11 +261,11 @@ static size_t address_size(const struct zl_rtnl_prefix *prefix)
 }
 
 int zl_rtnl_add_address(
-	int fd, int index, const struct zl_rtnl_prefix *address, struct zl_error *err)
+        int fd, int index, const struct zl_rtnl_prefix *address, struct zl_error *err)
 {
 	struct request request;
 	struct ifaddrmsg *body =
-		begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*body));
+	        begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*body));
 	int errnum;
 
 	body->ifa_family = (uint8_t)address->family;
@@ -276,18 +280,18 @@ int zl_rtnl_add_address(
 }
 
 int zl_rtnl_add_route(int fd, int index, const struct zl_rtnl_prefix *destination,
-	const struct zl_rtnl_prefix *gateway, struct zl_error *err)
+        const struct zl_rtnl_prefix *gateway, struct zl_error *err)
 {
 	struct request request;
 	struct rtmsg *body =
-		begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*body));
+	        begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*body));
 
 	body->rtm_family = (uint8_t)destination->family;
 	body->rtm_dst_len = destination->length;
 	body->rtm_table = RT_TABLE_MAIN;
 	body->rtm_protocol = RTPROT_STATIC;
 	body->rtm_scope = gateway != NULL || destination->family == AF_INET6 ? RT_SCOPE_UNIVERSE
-									     : RT_SCOPE_LINK;
+	                                                                     : RT_SCOPE_LINK;
 	body->rtm_type = RTN_UNICAST;
 	add(&request, RTA_DST, destination->bytes, address_size(destination));
 	add(&request, RTA_OIF, &index, sizeof(index));

@@ -39,16 +39,16 @@ int zl_rtnl_open_monitor(struct zl_error *err);
 
 // The interface with one of these MACs (`other` may be NULL). 1: found, 0: there is none.
 int zl_rtnl_find(int fd, const uint8_t mac[static 6], const uint8_t *other,
-	struct zl_rtnl_link *ret, struct zl_error *err);
+        struct zl_rtnl_link *ret, struct zl_error *err);
 // Changes name (NULL: not), MAC (NULL: not), MTU (0: not) of a link that is down, then sets it up.
 int zl_rtnl_set(int fd, int index, const char *name, const uint8_t *mac, uint32_t mtu,
-	struct zl_error *err);
+        struct zl_error *err);
 int zl_rtnl_set_up(int fd, int index, bool up, struct zl_error *err);
 // An address that is there already is fine.
 int zl_rtnl_add_address(
-	int fd, int index, const struct zl_rtnl_prefix *address, struct zl_error *err);
+        int fd, int index, const struct zl_rtnl_prefix *address, struct zl_error *err);
 // A route that is there already is replaced. gateway NULL: on link.
 int zl_rtnl_add_route(int fd, int index, const struct zl_rtnl_prefix *destination,
-	const struct zl_rtnl_prefix *gateway, struct zl_error *err);
+        const struct zl_rtnl_prefix *gateway, struct zl_error *err);
 
 #endif

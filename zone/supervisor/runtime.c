@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zone/supervisor/runtime.h"
+#include "zone/protocol/enclosing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +24,13 @@ static void read_reason(const char *path, const char *program, int status, struc
 	char *save = NULL;
 
 	zl_error_set(err, ZL_INTERNAL, "%s: %s", program,
-		zl_status_describe(status, reason, sizeof(reason)));
+	        zl_status_describe(status, reason, sizeof(reason)));
 	if (zl_file_read(path, LOG_MAX, &log, NULL) < 0 || log.length == 0)
 		return;
 	for (char *line = strtok_r((char *)log.data, "\n", &save); line != NULL;
-		line = strtok_r(NULL, "\n", &save)) {
+	        line = strtok_r(NULL, "\n", &save)) {
 		zl_auto(json) json_t *entry =
-			zl_json_parse("crun's log", line, strlen(line), LINE_MAX_JSON, NULL);
+		        zl_json_parse("crun's log", line, strlen(line), LINE_MAX_JSON, NULL);
 		const char *message = entry != NULL ? zl_json_string(entry, "msg") : NULL;
 
 		if (message != NULL)
@@ -37,8 +38,8 @@ static void read_reason(const char *path, const char *program, int status, struc
 	}
 }
 
-static void job_path(const struct zl_runtime_job *job, const char *name,
-	char out[static ZL_RUNTIME_PATH])
+static void job_path(
+        const struct zl_runtime_job *job, const char *name, char out[static ZL_RUNTIME_PATH])
 {
 	// The directory is at most half of PATH_MAX / 4 (requests.c checks ids).
 	(void)snprintf(out, ZL_RUNTIME_PATH, "%.900s/%s", job->directory, name);
@@ -46,8 +47,7 @@ static void job_path(const struct zl_runtime_job *job, const char *name,
 
 static void job_exited(struct zl_child *child, int status)
 {
-	struct zl_runtime_job *job = (struct zl_runtime_job *)(void *)((char *)child -
-		offsetof(struct zl_runtime_job, child));
+	struct zl_runtime_job *job = ZL_ENCLOSING(child, struct zl_runtime_job, child);
 	struct zl_reactor *reactor = &job->supervisor->reactor;
 	bool launch = job->launch;
 	struct zl_error failure = ZL_ERROR_INIT;
@@ -65,24 +65,25 @@ static void job_exited(struct zl_child *child, int status)
 
 // crun [options] command, with its log and state.
 static int start_argv(
-	struct zl_runtime_job *job, const char *command, char ***argv, struct zl_error *err)
+        struct zl_runtime_job *job, const char *command, char ***argv, struct zl_error *err)
 {
 	char log[ZL_RUNTIME_PATH];
 
 	job_path(job, "log", log);
 	(void)unlink(log);
 	if (zl_strv_append(argv, "crun", err) < 0 ||
-		zl_strv_append(argv, "--cgroup-manager=cgroupfs", err) < 0 ||
-		zl_strv_append_format(argv, err, "--root=%s/crun", job->supervisor->state_dir) < 0 ||
-		zl_strv_append_format(argv, err, "--log=%s", log) < 0 ||
-		zl_strv_append(argv, "--log-format=json", err) < 0 ||
-		zl_strv_append(argv, command, err) < 0)
+	        zl_strv_append(argv, "--cgroup-manager=cgroupfs", err) < 0 ||
+	        zl_strv_append_format(argv, err, "--root=%s/crun", job->supervisor->state_dir) <
+	                0 ||
+	        zl_strv_append_format(argv, err, "--log=%s", log) < 0 ||
+	        zl_strv_append(argv, "--log-format=json", err) < 0 ||
+	        zl_strv_append(argv, command, err) < 0)
 		return -1;
 	return 0;
 }
 
 static int run_argv(struct zl_runtime_job *job, char *const *argv, const int stdio[static 3],
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	struct zl_process child = ZL_PROCESS_INIT;
 	zl_auto(fd) int null = -1;
@@ -111,8 +112,8 @@ static int run_argv(struct zl_runtime_job *job, char *const *argv, const int std
 }
 
 // What run and exec have in common.
-static int launch(struct zl_runtime_job *job, struct zl_process_state *p, char ***argv,
-	struct zl_error *err)
+static int launch(
+        struct zl_runtime_job *job, struct zl_process_state *p, char ***argv, struct zl_error *err)
 {
 	char pid[ZL_RUNTIME_PATH];
 	char console[64];
@@ -120,10 +121,10 @@ static int launch(struct zl_runtime_job *job, struct zl_process_state *p, char *
 	job_path(job, "pid", pid);
 	(void)unlink(pid);
 	if (zl_strv_append(argv, "--detach", err) < 0 ||
-		zl_strv_append_format(argv, err, "--pid-file=%s", pid) < 0)
+	        zl_strv_append_format(argv, err, "--pid-file=%s", pid) < 0)
 		return -1;
 	if (p->terminal && zl_strv_append_format(argv, err, "--console-socket=%s",
-				   zl_process_console_path(p, console, sizeof(console))) < 0)
+	                           zl_process_console_path(p, console, sizeof(console))) < 0)
 		return -1;
 	if (zl_strv_append(argv, p->container_id, err) < 0)
 		return -1;
@@ -134,7 +135,7 @@ static int launch(struct zl_runtime_job *job, struct zl_process_state *p, char *
 }
 
 static void begin(struct zl_runtime_job *job, struct zl_supervisor *s, const char *directory,
-	bool leaves_process)
+        bool leaves_process)
 {
 	job->supervisor = s;
 	job->launch = leaves_process;
@@ -142,39 +143,39 @@ static void begin(struct zl_runtime_job *job, struct zl_supervisor *s, const cha
 }
 
 int zl_runtime_run(struct zl_runtime_job *job, struct zl_process_state *p, const char *directory,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(strv) char **argv = NULL;
 
 	begin(job, p->supervisor, directory, true);
 	if (start_argv(job, "run", &argv, err) < 0 ||
-		zl_strv_append_format(&argv, err, "--bundle=%s", directory) < 0)
+	        zl_strv_append_format(&argv, err, "--bundle=%s", directory) < 0)
 		return -1;
 	return launch(job, p, &argv, err);
 }
 
 int zl_runtime_exec(struct zl_runtime_job *job, struct zl_process_state *p, const char *directory,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(strv) char **argv = NULL;
 
 	begin(job, p->supervisor, directory, true);
 	if (start_argv(job, "exec", &argv, err) < 0 ||
-		zl_strv_append_format(&argv, err, "--process=%s/process.json", directory) < 0)
+	        zl_strv_append_format(&argv, err, "--process=%s/process.json", directory) < 0)
 		return -1;
 	return launch(job, p, &argv, err);
 }
 
 int zl_runtime_delete(struct zl_runtime_job *job, const char *container_id, const char *directory,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	static const int nothing[3] = {-1, -1, -1};
 	zl_auto(strv) char **argv = NULL;
 
 	begin(job, job->supervisor, directory, false);
 	if (start_argv(job, "delete", &argv, err) < 0 ||
-		zl_strv_append(&argv, "--force", err) < 0 ||
-		zl_strv_append(&argv, container_id, err) < 0)
+	        zl_strv_append(&argv, "--force", err) < 0 ||
+	        zl_strv_append(&argv, container_id, err) < 0)
 		return -1;
 	return run_argv(job, argv, nothing, err);
 }

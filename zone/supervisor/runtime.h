@@ -29,13 +29,13 @@ static inline bool zl_runtime_busy(const struct zl_runtime_job *job)
 
 // `crun run --detach` on the bundle in `directory`, with the process's ends of its stdio.
 int zl_runtime_run(struct zl_runtime_job *job, struct zl_process_state *p, const char *directory,
-	struct zl_error *err);
+        struct zl_error *err);
 // `crun exec --detach` with directory/process.json.
 int zl_runtime_exec(struct zl_runtime_job *job, struct zl_process_state *p, const char *directory,
-	struct zl_error *err);
+        struct zl_error *err);
 // `crun delete --force`: kills what runs, removes crun's state and the cgroup.
 int zl_runtime_delete(struct zl_runtime_job *job, const char *container_id, const char *directory,
-	struct zl_error *err);
+        struct zl_error *err);
 
 // After a successful launch: the pid that crun wrote.
 int zl_runtime_pid(const struct zl_runtime_job *job, pid_t *ret_pid, struct zl_error *err);

@@ -24,10 +24,9 @@ static int sysctl_path(const char *name, char path[static SYSCTL_PATH], struct z
 	size_t prefix = strlen("/proc/sys/");
 
 	if (length == 0 || length + prefix >= SYSCTL_PATH || strstr(name, "..") != NULL ||
-		name[0] == '/' || name[0] == '.')
+	        name[0] == '/' || name[0] == '.')
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "\"%.200s\" is no sysctl", name);
-	memcpy(path, "/proc/sys/", prefix);
-	memcpy(path + prefix, name, length + 1);
+	(void)snprintf(path, SYSCTL_PATH, "/proc/sys/%s", name);
 	for (char *at = path + prefix; !slashes && *at != '\0'; at++) {
 		if (*at == '.')
 			*at = '/';
@@ -54,20 +53,22 @@ int zl_sysctl_set(const char *name, const char *value, struct zl_error *err)
 
 int zl_entropy_add(const void *bytes, size_t length, struct zl_error *err)
 {
-	_Alignas(struct rand_pool_info) uint8_t space[sizeof(struct rand_pool_info) + ENTROPY_MAX];
-	struct rand_pool_info *pool = (struct rand_pool_info *)(void *)space;
+	union {
+		struct rand_pool_info info;
+		uint8_t space[sizeof(struct rand_pool_info) + ENTROPY_MAX];
+	} pool;
 	zl_auto(fd) int fd = -1;
 
 	if (length == 0)
 		return 0;
 	if (length > ENTROPY_MAX)
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "more than %d bytes of entropy",
-			ENTROPY_MAX);
-	pool->entropy_count = (int)(length * 8);
-	pool->buf_size = (int)length;
-	memcpy(pool->buf, bytes, length);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "more than %d bytes of entropy", ENTROPY_MAX);
+	pool.info.entropy_count = (int)(length * 8);
+	pool.info.buf_size = (int)length;
+	memcpy(pool.info.buf, bytes, length);
 	fd = open("/dev/random", O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) < 0)
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0)
 		return zl_error_errno(err, errno, "add to the random pool");
 	return 0;
 }
@@ -76,8 +77,8 @@ int zl_clock_adjust(int64_t realtime_ns, struct zl_error *err)
 {
 	int64_t off = realtime_ns - zl_clock_real();
 	struct timespec now = {
-		.tv_sec = realtime_ns / ZL_NS_PER_SECOND,
-		.tv_nsec = realtime_ns % ZL_NS_PER_SECOND,
+	        .tv_sec = realtime_ns / ZL_NS_PER_SECOND,
+	        .tv_nsec = realtime_ns % ZL_NS_PER_SECOND,
 	};
 
 	if (realtime_ns <= 0 || (off < CLOCK_TOLERANCE_NS && off > -CLOCK_TOLERANCE_NS))
@@ -87,8 +88,8 @@ int zl_clock_adjust(int64_t realtime_ns, struct zl_error *err)
 	return 0;
 }
 
-static int write_text(const struct zl_supervisor *s, const char *name, const char *text,
-	struct zl_error *err)
+static int write_text(
+        const struct zl_supervisor *s, const char *name, const char *text, struct zl_error *err)
 {
 	char path[PATH_MAX];
 
@@ -103,7 +104,7 @@ static int mount_shm(struct zl_supervisor *s, uint64_t bytes, struct zl_error *e
 
 	(void)snprintf(path, sizeof(path), "%s/shm", s->state_dir);
 	(void)snprintf(options, sizeof(options), "mode=1777,size=%" PRIu64,
-		bytes > 0 ? bytes : SHM_DEFAULT);
+	        bytes > 0 ? bytes : SHM_DEFAULT);
 	if (zl_dir_make(path, 0755, err) < 0)
 		return -1;
 	if (mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)

@@ -30,7 +30,7 @@ void zl_supervisor_end(struct zl_supervisor *s)
 }
 
 void zl_shutdown_request(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
 {
 	(void)message;
 	if (s->has_end_reply) {

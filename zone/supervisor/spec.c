@@ -29,8 +29,8 @@ static int set_root(json_t *spec, const struct zl_spec_facts *facts, struct zl_e
 	bool readonly = facts->readonly || json_is_true(json_object_get(root, "readonly"));
 
 	return nomem(json_object_set_new(spec, "root",
-			     json_pack("{s:s, s:b}", "path", facts->root, "readonly", readonly)),
-		err);
+	                     json_pack("{s:s, s:b}", "path", facts->root, "readonly", readonly)),
+	        err);
 }
 
 static int set_user(json_t *process, const struct zl_user *user, struct zl_error *err)
@@ -42,8 +42,8 @@ static int set_user(json_t *process, const struct zl_user *user, struct zl_error
 		failed = json_array_append_new(groups, json_integer(user->groups[i]));
 	if (failed == 0)
 		failed = json_object_set_new(process, "user",
-			json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)user->uid, "gid",
-				(json_int_t)user->gid, "additionalGids", groups));
+		        json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)user->uid, "gid",
+		                (json_int_t)user->gid, "additionalGids", groups));
 	json_decref(groups);
 	return nomem(failed, err);
 }
@@ -80,19 +80,21 @@ static int resolve_namespace(json_t *entry, const struct zl_spec_facts *facts, s
 	else if (strcmp(path, POD_PLACEHOLDER) != 0)
 		return 1;
 	if (container != NULL && !zl_id_valid(container))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the namespace %s names no container", path);
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "the namespace %s names no container", path);
 	holder = facts->holder(facts->user_data, kind, container, err);
 	if (holder < 0)
 		return -1;
 	if (holder == 0)
 		return 0;
 	(void)snprintf(holder_path, sizeof(holder_path), "/proc/%d/ns/%.16s", (int)holder,
-		strcmp(kind, "network") == 0 ? "net" : kind);
-	return nomem(json_object_set_new(entry, "path", json_string(holder_path)), err) < 0 ? -1 : 1;
+	        strcmp(kind, "network") == 0 ? "net" : kind);
+	return nomem(json_object_set_new(entry, "path", json_string(holder_path)), err) < 0 ? -1
+	                                                                                    : 1;
 }
 
-static int set_namespaces(json_t *linux_part, const struct zl_spec_facts *facts, struct zl_error *err)
+static int set_namespaces(
+        json_t *linux_part, const struct zl_spec_facts *facts, struct zl_error *err)
 {
 	json_t *list = json_object_get(linux_part, "namespaces");
 	size_t i = 0;
@@ -130,16 +132,15 @@ static json_t *find_mount(json_t *mounts, const char *destination)
 static json_t *bind_mount(const char *source, const char *destination, const char *option)
 {
 	return json_pack("{s:s, s:s, s:s, s:[s, s, s, s]}", "destination", destination, "type",
-		"bind", "source", source, "options", "rbind", option, "nosuid", "nodev");
+	        "bind", "source", source, "options", "rbind", option, "nosuid", "nodev");
 }
 
 static int add_mount(json_t *mounts, const char *source, const char *destination,
-	const char *option, struct zl_error *err)
+        const char *option, struct zl_error *err)
 {
 	if (source == NULL || find_mount(mounts, destination) != NULL)
 		return 0;
-	return nomem(
-		json_array_append_new(mounts, bind_mount(source, destination, option)), err);
+	return nomem(json_array_append_new(mounts, bind_mount(source, destination, option)), err);
 }
 
 // A tmpfs of the container's own would not be shared in the pod.
@@ -176,48 +177,48 @@ static int set_mounts(json_t *spec, const struct zl_spec_facts *facts, struct zl
 	if (!json_is_array(mounts))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the OCI spec's mounts are no list");
 	if (add_mount(mounts, facts->resolv_conf, "/etc/resolv.conf", "ro", err) < 0 ||
-		add_mount(mounts, facts->hostname, "/etc/hostname", "ro", err) < 0)
+	        add_mount(mounts, facts->hostname, "/etc/hostname", "ro", err) < 0)
 		return -1;
 	return set_shm(mounts, facts->shm, err);
 }
 
 // ---- cgroup
 
-static int get_cgroups_path(const json_t *linux_part,
-	char out[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
+static int get_cgroups_path(
+        const json_t *linux_part, char out[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
 {
 	const char *path = zl_json_string(linux_part, "cgroupsPath");
 
 	if (path == NULL || path[0] == '\0' || strlen(path) >= ZL_CGROUPS_PATH_SIZE ||
-		strstr(path, "..") != NULL)
-		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the OCI spec has no usable linux.cgroupsPath");
+	        strstr(path, "..") != NULL)
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "the OCI spec has no usable linux.cgroupsPath");
 	(void)snprintf(out, ZL_CGROUPS_PATH_SIZE, "%s", path);
 	return 0;
 }
 
 int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct zl_buffer *out,
-	char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
+        char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
 {
 	zl_auto(json) json_t *spec =
-		zl_json_parse("the OCI spec", text, strlen(text), ZL_SPEC_MAX, err);
+	        zl_json_parse("the OCI spec", text, strlen(text), ZL_SPEC_MAX, err);
 	json_t *linux_part;
 
 	if (spec == NULL)
 		return -1;
 	linux_part = need_object(spec, "linux", err);
 	if (linux_part == NULL || get_cgroups_path(linux_part, ret_cgroups_path, err) < 0 ||
-		set_root(spec, facts, err) < 0 || set_process(spec, facts, err) < 0 ||
-		set_namespaces(linux_part, facts, err) < 0 || set_mounts(spec, facts, err) < 0)
+	        set_root(spec, facts, err) < 0 || set_process(spec, facts, err) < 0 ||
+	        set_namespaces(linux_part, facts, err) < 0 || set_mounts(spec, facts, err) < 0)
 		return -1;
 	return zl_json_print(spec, out, err);
 }
 
 int zl_spec_complete_process(
-	const char *text, bool terminal, struct zl_buffer *out, struct zl_error *err)
+        const char *text, bool terminal, struct zl_buffer *out, struct zl_error *err)
 {
 	zl_auto(json) json_t *process =
-		zl_json_parse("the OCI process", text, strlen(text), ZL_SPEC_MAX, err);
+	        zl_json_parse("the OCI process", text, strlen(text), ZL_SPEC_MAX, err);
 
 	if (process == NULL)
 		return -1;

@@ -24,8 +24,8 @@
 enum { ZL_SPEC_MAX = 4 * 1024 * 1024, ZL_CGROUPS_PATH_SIZE = 1024 };
 
 struct zl_spec_facts {
-	const char *root;        // absolute path of the mounted root
-	bool readonly;           // it shall be read-only
+	const char *root; // absolute path of the mounted root
+	bool readonly;    // it shall be read-only
 	bool terminal;
 	const struct zl_user *user;
 	const char *resolv_conf; // file to mount, NULL: none
@@ -33,18 +33,18 @@ struct zl_spec_facts {
 	const char *shm;
 	// pid of the process that holds a shared namespace of this kind ("pid"), for a placeholder;
 	// 0: leave the entry out. `container_id` is NULL for zonelet:pod. -1: it fails.
-	pid_t (*holder)(void *user_data, const char *kind, const char *container_id,
-		struct zl_error *err);
+	pid_t (*holder)(
+	        void *user_data, const char *kind, const char *container_id, struct zl_error *err);
 	void *user_data;
 };
 
 // Appends the completed spec to `out`, and tells its linux.cgroupsPath (INVALID_ARGUMENT when there
 // is none, or one that leads elsewhere).
 int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct zl_buffer *out,
-	char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err);
+        char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err);
 
 // An OCI `process` object for an exec, with `terminal` set.
 int zl_spec_complete_process(
-	const char *text, bool terminal, struct zl_buffer *out, struct zl_error *err);
+        const char *text, bool terminal, struct zl_buffer *out, struct zl_error *err);
 
 #endif

@@ -27,8 +27,7 @@ int zl_output_start(struct zl_output *output, int fd, struct zl_error *err);
 void zl_output_end(struct zl_output *output);
 void zl_output_release(struct zl_output *output);
 // An ACK or RESET frame of this stream.
-int zl_output_frame(
-	struct zl_output *output, const struct zl_frame *frame, struct zl_error *err);
+int zl_output_frame(struct zl_output *output, const struct zl_frame *frame, struct zl_error *err);
 // Sends what is due, while the link has room.
 void zl_output_fill(struct zl_output *output, struct zl_link *link);
 

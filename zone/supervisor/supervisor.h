@@ -54,9 +54,9 @@ struct zl_supervisor {
 	// Set by configure.
 	bool configured;
 	char hostname[65];
-	char scratch_dir[PATH_MAX / 8]; // writable layers
-	bool has_resolv_conf;           // state_dir/resolv.conf is there
-	bool has_shm;                   // state_dir/shm is mounted
+	char scratch_dir[PATH_MAX / 8];     // writable layers
+	bool has_resolv_conf;               // state_dir/resolv.conf is there
+	bool has_shm;                       // state_dir/shm is mounted
 	struct zl_configuring *configuring; // one that waits for a device or a link
 
 	bool ending; // a shutdown is under way
@@ -70,7 +70,7 @@ extern const struct zl_link_handlers zl_supervisor_handlers;
 
 // Request handlers. Each answers its reply, now or later. The message is freed after the return.
 typedef void zl_request_handler(
-	struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message);
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message);
 zl_request_handler zl_configure_request;
 zl_request_handler zl_shutdown_request;
 zl_request_handler zl_container_create_request;

@@ -41,8 +41,8 @@ static void *remove_main(void *data)
 
 int zl_trash(struct zl_supervisor *s, const char *path, struct zl_error *err)
 {
-	zl_auto(free) char *moved = zl_format(
-		err, "%s/.trash-%d-%" PRIu64, s->scratch_dir, (int)getpid(), serial++);
+	zl_auto(free) char *moved =
+	        zl_format(err, "%s/.trash-%d-%" PRIu64, s->scratch_dir, (int)getpid(), serial++);
 	pthread_t thread;
 
 	if (moved == NULL)

@@ -106,7 +106,7 @@ static int add_group(struct zl_user *user, uint32_t gid, struct zl_error *err)
 	}
 	if (user->group_count == ZL_USER_GROUPS_MAX)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the container's user is in more than %d groups", ZL_USER_GROUPS_MAX);
+		        "the container's user is in more than %d groups", ZL_USER_GROUPS_MAX);
 	user->groups[user->group_count++] = gid;
 	return 0;
 }
@@ -128,13 +128,13 @@ static bool lists(const char *members, size_t length, const char *name)
 }
 
 static int add_memberships(
-	struct zl_user *user, const char *name, const char *group, struct zl_error *err)
+        struct zl_user *user, const char *name, const char *group, struct zl_error *err)
 {
 	struct entry entry;
 
 	while (next_entry(&group, &entry)) {
 		if (lists(entry.field[3], entry.length[3], name) &&
-			add_group(user, entry.id, err) < 0)
+		        add_group(user, entry.id, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -142,7 +142,7 @@ static int add_memberships(
 
 // The part before the colon. *ret_name is the user's name if passwd has one, else "".
 static int resolve_user(const char *wanted, const char *passwd, struct zl_user *user,
-	char ret_name[static NAME_MAX_LENGTH], struct zl_error *err)
+        char ret_name[static NAME_MAX_LENGTH], struct zl_error *err)
 {
 	struct entry entry;
 	bool found;
@@ -154,7 +154,7 @@ static int resolve_user(const char *wanted, const char *passwd, struct zl_user *
 	if (!found) {
 		if (!parse_id(wanted, strlen(wanted), &user->uid))
 			return zl_error_set(err, ZL_INVALID_ARGUMENT,
-				"the image's /etc/passwd has no user \"%s\"", wanted);
+			        "the image's /etc/passwd has no user \"%s\"", wanted);
 		found = find_id(passwd, user->uid, &entry);
 	}
 	if (found) {
@@ -169,7 +169,7 @@ static int resolve_user(const char *wanted, const char *passwd, struct zl_user *
 }
 
 static int resolve_group(
-	const char *wanted, const char *group, struct zl_user *user, struct zl_error *err)
+        const char *wanted, const char *group, struct zl_user *user, struct zl_error *err)
 {
 	struct entry entry;
 
@@ -179,12 +179,12 @@ static int resolve_group(
 	}
 	if (!parse_id(wanted, strlen(wanted), &user->gid))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-			"the image's /etc/group has no group \"%s\"", wanted);
+		        "the image's /etc/group has no group \"%s\"", wanted);
 	return 0;
 }
 
 int zl_user_resolve(const struct zl_user_wanted *wanted, const char *passwd, const char *group,
-	struct zl_user *ret, struct zl_error *err)
+        struct zl_user *ret, struct zl_error *err)
 {
 	char both[NAME_MAX_LENGTH];
 	char name[NAME_MAX_LENGTH];
@@ -219,8 +219,8 @@ int zl_user_resolve(const struct zl_user_wanted *wanted, const char *passwd, con
 static int read_inside(int root, const char *path, struct zl_buffer *out, struct zl_error *err)
 {
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+	        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	zl_auto(fd) int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 
@@ -232,7 +232,7 @@ static int read_inside(int root, const char *path, struct zl_buffer *out, struct
 }
 
 int zl_user_resolve_in(const char *root, const struct zl_user_wanted *wanted, struct zl_user *ret,
-	struct zl_error *err)
+        struct zl_error *err)
 {
 	zl_auto(buffer) struct zl_buffer passwd = ZL_BUFFER_LIMIT(FILE_MAX);
 	zl_auto(buffer) struct zl_buffer group = ZL_BUFFER_LIMIT(FILE_MAX);
@@ -241,8 +241,8 @@ int zl_user_resolve_in(const char *root, const struct zl_user_wanted *wanted, st
 	if (fd < 0)
 		return zl_error_errno(err, errno, "open the container's root %s", root);
 	if (read_inside(fd, "etc/passwd", &passwd, err) < 0 ||
-		read_inside(fd, "etc/group", &group, err) < 0)
+	        read_inside(fd, "etc/group", &group, err) < 0)
 		return -1;
 	return zl_user_resolve(
-		wanted, zl_buffer_string(&passwd), zl_buffer_string(&group), ret, err);
+	        wanted, zl_buffer_string(&passwd), zl_buffer_string(&group), ret, err);
 }

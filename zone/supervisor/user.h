@@ -17,7 +17,7 @@ enum { ZL_USER_GROUPS_MAX = 64 };
 struct zl_user_wanted {
 	const char *name; // "", "1000", "name", "name:group", "1000:1000"
 	bool has_group;
-	uint32_t group;   // replaces the primary group
+	uint32_t group; // replaces the primary group
 	const uint32_t *supplemental;
 	size_t supplemental_count;
 	bool merge; // the groups that /etc/group gives the user, too
@@ -33,9 +33,9 @@ struct zl_user {
 // `passwd` and `group` are the files' texts, "" where there is none. INVALID_ARGUMENT: the image
 // has no such user or group.
 int zl_user_resolve(const struct zl_user_wanted *wanted, const char *passwd, const char *group,
-	struct zl_user *ret, struct zl_error *err);
+        struct zl_user *ret, struct zl_error *err);
 // Reads the two files below `root` first.
 int zl_user_resolve_in(const char *root, const struct zl_user_wanted *wanted, struct zl_user *ret,
-	struct zl_error *err);
+        struct zl_error *err);
 
 #endif
