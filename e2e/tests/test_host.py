@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from images import FAULTS as MISBEHAVING
 from images import PLAIN
 from lab import cache
 from native import Native
@@ -208,3 +209,16 @@ def test_events(native):
     finally:
         events.kill()
         events.wait()
+
+
+FAULTS = [("drop-always", "Unavailable"), ("other-bytes", "DataLoss"), ("other-diff-id", "DataLoss"),
+          ("traversal-dots", "InvalidArgument"), ("absurd-size", "InvalidArgument"),
+          ("absurd-entry", "InvalidArgument")]
+
+
+@pytest.mark.parametrize("repository,code", FAULTS)
+def test_pull_from_a_registry_that_misbehaves(native, repository, code):
+    with pytest.raises(CrictlError, match=repository) as error:
+        native.crictl("pull", f"127.0.0.1:{MISBEHAVING}/{repository}:1")
+    assert error.value.code == code, str(error.value)
+    assert native.run(["sh", "-c", f"ls {native.disk}/images/ingest 2>/dev/null"], check=False).stdout == ""

@@ -3,6 +3,7 @@
 // zonelet-pull: fetches one image and makes its EROFS blobs, as a process of its own that gives its
 // rights away first (sandbox.h). Started by zoneletd only; job.h is its whole interface.
 
+#include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -176,6 +177,20 @@ static int name_blobs(struct pull *pull, char **diff_ids, struct zl_error *err)
 	return 0;
 }
 
+// What cannot fit unpacked is not even asked for: compression does not make a layer larger by more
+// than a few bytes in a megabyte.
+static int check_size(const struct pull *pull, const struct zl_layer *layer, struct zl_error *err)
+{
+	uint64_t most = pull->job.max_layer_bytes;
+
+	if (layer->blob.size <= most + most / 1024 + 1024)
+		return 0;
+	return zl_error_set(err, ZL_INVALID_ARGUMENT,
+	        "layer %zu of %zu (%s) has %" PRIu64 " bytes by its manifest, and images.max_layer "
+	        "allows %" PRIu64,
+	        layer->number, layer->count, layer->blob.digest, (uint64_t)layer->blob.size, most);
+}
+
 static int make_layer(
         struct pull *pull, struct zl_http *http, const struct zl_layer *layer, struct zl_error *err)
 {
@@ -183,6 +198,8 @@ static int make_layer(
 		zl_report_stage("have", layer->blob.digest);
 		return 0;
 	}
+	if (check_size(pull, layer, err) < 0)
+		return -1;
 	zl_report_total(layer->blob.size);
 	zl_report_stage("layer", layer->blob.digest);
 	if (zl_layer_make(

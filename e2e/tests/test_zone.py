@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods in zones: real Xen, real images, by crictl. Every test is followed by the leak check (conftest.py)."""
+
+import json
+import time
+
+import pytest
+
+from pods import Crictl, CrictlError, log_text, run_pod
+
+IMAGE = "registry.lab:5000/busybox:1"
+MIB = 1 << 20
+
+
+@pytest.fixture
+def node(dom0):
+    """A dom0 with the busybox image."""
+    dom0.crictl = Crictl(dom0, timeout="180s")
+    dom0.crictl("pull", IMAGE)
+    return dom0
+
+
+def configure(node, text, **environment):
+    """Restarts zoneletd with these lines added to its configuration, and this environment."""
+    node.run(f"cat >>/etc/zonelet/zoneletd.yaml <<'EOF'\n{text}\nEOF")
+    restart(node, **environment)
+
+
+def restart(node, kill=False, **environment):
+    node.run("mkdir -p /run/systemd/system/zoneletd.service.d")
+    lines = "".join(f'Environment="{name}={value}"\n' for name, value in environment.items())
+    node.write("/run/systemd/system/zoneletd.service.d/test.conf", f"[Service]\nRestart=no\n{lines}")
+    node.run("systemctl daemon-reload")
+    if kill:
+        node.run("systemctl kill -s KILL zoneletd; systemctl reset-failed zoneletd", check=False)
+    node.run("systemctl restart zoneletd", timeout=120)
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.3)
+
+
+def test_life_of_a_pod(node):
+    pod = run_pod(node.crictl, "life")
+    zone = pod.zone()
+    assert f"life.default.{pod.id[:12]}" in node.run(["xl", "list"]).stdout
+    container = pod.container(IMAGE, "echo hello; uname -r; exec sleep 1000")
+    release = node.crictl("exec", "-s", container, "uname", "-r").strip()
+    assert release and release != node.run(["uname", "-r"]).stdout.strip()
+    wait_for(lambda: release in pod.log())
+    assert log_text(pod.log()) == f"hello\n{release}\n"
+    zones = json.loads(node.run(["zonectl", "zones", "-o", "json"]).stdout)
+    assert str(zone["domid"]) in json.dumps(zones) and "life" in json.dumps(zones)
+    assert "Linux version" in node.run(["zonectl", "console", pod.id]).stdout
+    node.crictl("stop", "-t", "0", container)
+    assert node.crictl.json("inspect", container)["status"]["exitCode"] == 137
+    pod.remove()
+    assert "life.default" not in node.run(["xl", "list"]).stdout
+
+
+def test_the_zone_has_the_size_of_the_pods_limits(node):
+    resources = {"cpu_period": 100000, "cpu_quota": 200000, "cpu_shares": 2048,
+                 "memory_limit_in_bytes": 96 * MIB}
+    pod = run_pod(node.crictl, "sized", linux={"resources": resources})
+    container = pod.container(IMAGE, "exec sleep 1000")
+    assert node.crictl("exec", "-s", container, "nproc").strip() == "2"
+    total = int(node.crictl("exec", "-s", container, "awk", "/MemTotal/ {print $2}", "/proc/meminfo")) * 1024
+    assert 80 * MIB < total < 128 * MIB
+    assert pod.zone()["memoryBytes"] == (96 + 32) * MIB
+    weight = node.run(["xl", "sched-credit2", "-d", str(pod.zone()["domid"])], check=False).stdout
+    weight += node.run(["xl", "sched-credit", "-d", str(pod.zone()["domid"])], check=False).stdout
+    assert "512" in weight
+    pod.remove()
+
+
+def test_pods_reach_each_other_and_dom0_reaches_them(node):
+    server = run_pod(node.crictl, "server", port_mappings=[{"container_port": 80, "host_port": 8080}])
+    server.container(IMAGE, "mkdir /www; echo it works >/www/index.html; exec httpd -f -p 80 -h /www")
+    client = run_pod(node.crictl, "client")
+    container = client.container(IMAGE, "exec sleep 1000")
+    url = f"http://{server.ip()}/index.html"
+    wait_for(lambda: node.run(["curl", "-sf", "-m", "10", url], check=False).stdout == "it works\n")
+    assert node.crictl("exec", "-s", container, "wget", "-qO-", url) == "it works\n"
+    node.crictl("exec", "-s", container, "ping", "-c", "1", "-W", "5", server.ip())
+    # The port of the node, from another pod: through the node's rules.
+    node_ip = node.run("ip -4 -o addr show dev cni0 | awk '{print $4}' | cut -d/ -f1").stdout.strip() or "10.88.0.1"
+    assert node.crictl("exec", "-s", container, "wget", "-qO-", f"http://{node_ip}:8080/index.html") == "it works\n"
+    server.remove()
+    client.remove()
+
+
+def test_layers_of_an_image_become_one_root(node):
+    image = "registry.lab:5000/layers:1"
+    node.crictl("pull", image)
+    pod = run_pod(node.crictl, "layers")
+    container = pod.container(image, "exec sleep 1000")
+    assert node.run("dmsetup ls").stdout.count("zonelet-img") == 1
+    node.crictl("exec", "-s", container, "sh", "-c", "echo scratch >/written && cat /written")
+    pod.remove()
+    assert "zonelet-img" not in node.run("dmsetup ls").stdout
+    node.crictl("rmi", image)
+
+
+COUNT = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo end; exec sleep 1000"
+
+
+def test_kill_of_the_daemon_loses_no_output(node):
+    pod = run_pod(node.crictl, "output")
+    container = pod.container(IMAGE, COUNT)
+    restart(node, kill=True)
+    restart(node, kill=True)
+    wait_for(lambda: "F end" in pod.log())
+    assert log_text(pod.log()).splitlines() == [f"line {i}" for i in range(2000)] + ["end"]
+    assert node.crictl("exec", "-s", container, "echo", "alive").strip() == "alive"
+    pod.remove()
+
+
+@pytest.mark.parametrize("step", ["reserve", "disks", "domain", "unpause", "connect", "hello", "cni", "splice",
+                                  "configure"])
+def test_kill_in_each_step_of_a_start(node, step):
+    restart(node, ZONELET_FAILPOINTS=f"run.{step}=kill")
+    with pytest.raises(CrictlError):
+        run_pod(node.crictl, "killed")
+    restart(node)
+    assert node.crictl("pods", "-q").strip() == ""
+    assert "killed.default" not in node.run(["xl", "list"]).stdout
+
+
+def test_command_not_found(node):
+    pod = run_pod(node.crictl, "nocommand")
+    container = pod.container(IMAGE, ["/no/such/program"], start=False)
+    with pytest.raises(CrictlError, match="/no/such/program"):
+        node.crictl("start", container)
+    status = node.crictl.json("inspect", container)["status"]
+    assert (status["state"], status["exitCode"], status["reason"]) == ("CONTAINER_EXITED", 128, "StartError")
+    pod.remove()
+
+
+def fails(node, code, match, **more):
+    with pytest.raises(CrictlError, match=match) as error:
+        run_pod(node.crictl, "broken", **more)
+    assert error.value.code == code, str(error.value)
+    assert node.crictl("pods", "-q").strip() == ""
+
+
+def test_unknown_handler(node):
+    fails(node, "InvalidArgument", "nothing.*zone host", handler="nothing")
+
+
+def test_host_network_needs_the_host_handler(node):
+    options = {"security_context": {"namespace_options": {"network": 2}}}
+    fails(node, "InvalidArgument", "default/broken.*handler .*host", linux=options)
+
+
+def test_missing_zone_kernel(node):
+    configure(node, "zone:\n  kernel: /usr/lib/zonelet/no-such-kernel")
+    fails(node, "NotFound", "no-such-kernel")
+
+
+def test_not_enough_memory(node):
+    resources = {"memory_limit_in_bytes": 512 * 1024 * MIB}
+    fails(node, "ResourceExhausted", "memory", linux={"resources": resources})
+
+
+def test_zone_kernel_panics(node):
+    configure(node, "zone:\n  cmdline: init=/no/such/init")
+    fails(node, "Unavailable", "crashed.*zonectl console")
+
+
+def test_supervisor_never_says_hello(node):
+    configure(node, "zone:\n  cmdline: root=/dev/xvdz\n  hello_timeout: 3s")
+    fails(node, "DeadlineExceeded", "did not say hello.*zonectl console")
+
+
+def test_destroyed_zone_makes_the_pod_not_ready(node):
+    pod = run_pod(node.crictl, "gone")
+    container = pod.container(IMAGE, "exec sleep 1000")
+    node.run(["xl", "destroy", str(pod.zone()["domid"])])
+    wait_for(lambda: pod.status()["status"]["state"] == "SANDBOX_NOTREADY")
+    assert node.crictl.json("inspect", container)["status"]["state"] == "CONTAINER_EXITED"
+    pod.remove()
+
+
+@pytest.mark.parametrize("image,code,match", [
+    ("registry.lab:5000/nothing:1", "NotFound", "nothing"),
+    ("registry.lab:5000/busybox:nothing", "NotFound", "nothing"),
+    ("registry.lab:5000/arm64only:1", "FailedPrecondition", "arm64only.*amd64"),
+])
+def test_pull_that_cannot_be(dom0, image, code, match):
+    crictl = Crictl(dom0)
+    with pytest.raises(CrictlError, match=match) as error:
+        crictl("pull", image)
+    assert error.value.code == code
+    assert crictl("images", "-q").strip() == ""
