@@ -25,6 +25,13 @@ SCRIPT = 'echo "hello, I am $(hostname), on $(uname -sr)"; exec httpd -f -p 80 -
 COLUMN = 88
 
 
+def _shown(word):
+    """A word of a command line as a person would type it: quoted where needed, long ids cut as crictl allows."""
+    if len(word) == 64 and " " not in word:
+        return word[:13]
+    return f"'{word}'" if " " in word else word
+
+
 class Demo:
     """One showing on one machine."""
 
@@ -46,10 +53,11 @@ class Demo:
         seconds = time.monotonic() - start
         self.times.append((what, seconds))
         self.say(f"\n{what}")
-        line = "$ " + " ".join(f"'{word}'" if " " in word else word for word in command)
+        line = "$ " + " ".join(_shown(word) for word in command)
         print(f"  {line:<{COLUMN}} {seconds:6.2f} s")
+        said = result.stdout if result.code == 0 else result.stdout + result.stderr
         if show or result.code != 0:
-            for text in (result.stdout + result.stderr).rstrip().splitlines():
+            for text in said.rstrip().splitlines():
                 print(f"  | {text}")
         sys.stdout.flush()
         if result.code != 0:
@@ -87,10 +95,10 @@ class Demo:
                               ["crictl", "create", pod, "/root/demo/container.json", "/root/demo/pod.json"])
         self.step("Start the container.", ["crictl", "start", container], show=False)
         self.step("The domains that Xen runs: dom0 and the pod.", ["xl", "list"])
-        self.step("The kernel of the pod ...", ["crictl", "exec", container, "uname", "-a"])
+        self.step("The kernel of the pod ...", ["crictl", "exec", "-s", container, "uname", "-a"])
         self.step("... and the kernel of dom0.", ["uname", "-a"])
         self.step("What the pod has: memory and processors.",
-                  ["crictl", "exec", container, "sh", "-c", "head -n 1 /proc/meminfo; echo processors: $(nproc)"])
+                  ["crictl", "exec", "-s", container, "sh", "-c", "head -n 1 /proc/meminfo; echo processors: $(nproc)"])
         self.step("The container's log.", ["crictl", "logs", container])
         status = json.loads(self.machine.run([self.crictl_program, "inspectp", "-o", "json", pod]).stdout)
         address = status["status"]["network"]["ip"]
@@ -117,8 +125,9 @@ def emulated():
         raise LabError("there is no package to install: run `make deb`")
     with registries() as running:
         target = machine.Machine(f"demo-{os.getpid()}")
+        saved = level.ready(Shape(), package, level.crictl())
         start = time.monotonic()
-        target.start(level=level.ready(Shape(), package, level.crictl()), registry=running.directory, tied=True)
+        target.start(level=saved, registry=running.directory, tied=True)
         print(f"  Xen and dom0 are up {time.monotonic() - start:.1f} s after QEMU's start (restored; "
               f"QEMU emulates the processor, so all below is slower than on a real one)")
         try:
