@@ -74,8 +74,7 @@ class Pod:
 
     def zone(self):
         """What zonelet says of the zone behind the pod."""
-        info = self.status()["info"]
-        return info["zone"] if isinstance(info["zone"], dict) else json.loads(info["zone"])
+        return self.status()["zone"]
 
     def ip(self):
         return self.status()["status"]["network"]["ip"]

@@ -110,6 +110,18 @@ static int open_hypervisor(struct zl_services *s, struct zl_error *err)
 	return s->hypervisor->ops->host_info(s->hypervisor, &s->host, err);
 }
 
+// The zone root is on one device for all zones: made now, so that no pod's start waits for it. A
+// node without the image still starts; its pods then say what is missing.
+static void open_zone_root(struct zl_services *s)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+	char device[64];
+
+	if (s->hypervisor != NULL &&
+	        zl_store_shared_device(s->store, s->config->zone.root_image, device, &why) < 0)
+		zl_log_warning("zone root: %s", why.message);
+}
+
 static int open_store(struct zl_services *s, struct zl_error *err)
 {
 	const struct zl_config *c = s->config;
@@ -124,7 +136,10 @@ static int open_store(struct zl_services *s, struct zl_error *err)
 	};
 
 	s->store = zl_store_open(&options, err);
-	return s->store != NULL ? 0 : -1;
+	if (s->store == NULL)
+		return -1;
+	open_zone_root(s);
+	return 0;
 }
 
 static int open_cni(struct zl_services *s, struct zl_error *err)
