@@ -79,9 +79,10 @@ static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
 	pthread_mutex_lock(&sandbox->lock);
 	if (sandbox->message[0] == '\0')
 		(void)snprintf(sandbox->message, sizeof(sandbox->message),
-		        "the zone (domain %lld, %s) %s; `zonectl console %.12s` shows its kernel's "
+		        "the zone (domain %lld, %s) %s; `zonectl console %s` shows its kernel's "
 		        "last words",
-		        (long long)sandbox->domid, sandbox->domain_name, words[end], sandbox->id);
+		        (long long)sandbox->domid, sandbox->domain_name, words[end],
+		        sandbox->domain_name);
 	pthread_mutex_unlock(&sandbox->lock);
 }
 
@@ -213,8 +214,8 @@ static struct zl_transport *connect_zone(
 	else if (err != NULL && err->code == ZL_DEADLINE_EXCEEDED)
 		zl_error_set(err, ZL_DEADLINE_EXCEEDED,
 		        "the zone's supervisor did not say hello in time (domain %lld); `zonectl "
-		        "console %.12s` shows how far its kernel came",
-		        (long long)sandbox->domid, sandbox->id);
+		        "console %s` shows how far its kernel came",
+		        (long long)sandbox->domid, sandbox->domain_name);
 	pthread_mutex_unlock(&sandbox->lock);
 	return NULL;
 }

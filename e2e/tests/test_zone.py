@@ -2,6 +2,7 @@
 """Pods in zones: real Xen, real images, by crictl. Every test is followed by the leak check (conftest.py)."""
 
 import json
+import re
 import time
 
 import pytest
@@ -145,6 +146,7 @@ def fails(node, code, match, **more):
         run_pod(node.crictl, "broken", **more)
     assert error.value.code == code, str(error.value)
     assert node.crictl("pods", "-q").strip() == ""
+    return str(error.value)
 
 
 def test_unknown_handler(node):
@@ -168,7 +170,9 @@ def test_not_enough_memory(node):
 
 def test_zone_kernel_panics(node):
     configure(node, "zone:\n  cmdline: init=/no/such/init")
-    fails(node, "Unavailable", "crashed.*zonectl console")
+    message = fails(node, "Unavailable", "crashed.*zonectl console")
+    command = re.search(r"zonectl console [^`]+", message).group()
+    assert "Kernel panic" in node.run(command).stdout
 
 
 def test_supervisor_never_says_hello(node):
