@@ -15,18 +15,23 @@ MIB = 1 << 20
 pytestmark = pytest.mark.leaves(r"descriptor: pipe:\[N\] \(x 4\)", "libxl's context stays")
 
 
+REGISTRIES = ["registry.lab:5000", "registry.lab:5003"]
+
+
 @pytest.fixture
 def node(dom0):
-    """A dom0 with the busybox image."""
+    """A dom0 with the busybox image, and PV zones: the tests that want PVH ask for it."""
     dom0.crictl = Crictl(dom0, timeout="180s")
+    configure(dom0)
     dom0.crictl("pull", IMAGE)
     return dom0
 
 
-def configure(node, text, **environment):
-    """Restarts zoneletd with these lines added to its configuration, and this environment."""
-    node.run(f"cat >>/etc/zonelet/zoneletd.yaml <<'EOF'\n{text}\nEOF")
-    restart(node, **environment)
+def configure(node, kind="pv", **zone):
+    """Restarts zoneletd with these keys below `zone` in its configuration."""
+    config = {"images": {"insecure_registries": REGISTRIES}, "zone": {"type": kind, **zone}}
+    node.write("/etc/zonelet/zoneletd.yaml", json.dumps(config))
+    restart(node)
 
 
 def restart(node, kill=False, **environment):
@@ -46,7 +51,9 @@ def wait_for(condition, seconds=60):
         time.sleep(0.3)
 
 
-def test_life_of_a_pod(node):
+@pytest.mark.parametrize("kind", ["pvh", "pv"])
+def test_life_of_a_pod(node, kind):
+    configure(node, kind)
     pod = run_pod(node.crictl, "life")
     zone = pod.zone()
     assert f"life.default.{pod.id[:12]}" in node.run(["xl", "list"]).stdout
@@ -63,7 +70,9 @@ def test_life_of_a_pod(node):
     assert "life.default" not in node.run(["xl", "list"]).stdout
 
 
-def test_the_zone_has_the_size_of_the_pods_limits(node):
+@pytest.mark.parametrize("kind", ["pvh", "pv"])
+def test_the_zone_has_the_size_of_the_pods_limits(node, kind):
+    configure(node, kind)
     resources = {"cpu_period": 100000, "cpu_quota": 200000, "cpu_shares": 2048,
                  "memory_limit_in_bytes": 96 * MIB}
     pod = run_pod(node.crictl, "sized", linux={"resources": resources})
@@ -85,11 +94,11 @@ def test_pods_reach_each_other_and_dom0_reaches_them(node):
     container = client.container(IMAGE, "exec sleep 1000")
     url = f"http://{server.ip()}/index.html"
     wait_for(lambda: node.run(["curl", "-sf", "-m", "10", url], check=False).stdout == "it works\n")
-    assert node.crictl("exec", "-s", container, "wget", "-qO-", url) == "it works\n"
+    assert node.crictl("exec", "-s", container, "wget", "-qO-", url).strip() == "it works"
     node.crictl("exec", "-s", container, "ping", "-c", "1", "-W", "5", server.ip())
     # The port of the node, from another pod: through the node's rules.
     node_ip = node.run("ip -4 -o addr show dev cni0 | awk '{print $4}' | cut -d/ -f1").stdout.strip() or "10.88.0.1"
-    assert node.crictl("exec", "-s", container, "wget", "-qO-", f"http://{node_ip}:8080/index.html") == "it works\n"
+    assert node.crictl("exec", "-s", container, "wget", "-qO-", f"http://{node_ip}:8080/index.html").strip() == "it works"
     server.remove()
     client.remove()
 
@@ -159,7 +168,7 @@ def test_host_network_needs_the_host_handler(node):
 
 
 def test_missing_zone_kernel(node):
-    configure(node, "zone:\n  kernel: /usr/lib/zonelet/no-such-kernel")
+    configure(node, kernel="/usr/lib/zonelet/no-such-kernel")
     fails(node, "NotFound", "no-such-kernel")
 
 
@@ -169,14 +178,14 @@ def test_not_enough_memory(node):
 
 
 def test_zone_kernel_panics(node):
-    configure(node, "zone:\n  cmdline: init=/no/such/init")
+    configure(node, cmdline="init=/no/such/init")
     message = fails(node, "Unavailable", "crashed.*zonectl console")
     command = re.search(r"zonectl console [^`]+", message).group()
     assert "Kernel panic" in node.run(command).stdout
 
 
 def test_supervisor_never_says_hello(node):
-    configure(node, "zone:\n  cmdline: root=/dev/xvdz\n  hello_timeout: 3s")
+    configure(node, cmdline="root=/dev/xvdz", hello_timeout="3s")
     fails(node, "DeadlineExceeded", "did not say hello.*zonectl console")
 
 

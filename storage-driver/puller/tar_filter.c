@@ -462,6 +462,7 @@ static int start_entry(
 		return -1;
 	clear_extension(filter);
 	filter->left = (size + ZL_TAR_BLOCK - 1) / ZL_TAR_BLOCK * ZL_TAR_BLOCK;
+	filter->padding = filter->left - size;
 	filter->state = filter->left > 0 ? ZL_TAR_DATA : ZL_TAR_HEADER;
 	return 0;
 }
@@ -568,10 +569,23 @@ int zl_tar_filter_feed(
 	return 0;
 }
 
+// Some writers (umoci among them) leave out what comes after the last entry's last byte: its
+// padding and the two empty blocks. Go's reader, and so every runtime, takes that; so do we.
+static int complete_padding(struct zl_tar_filter *filter, struct zl_error *err)
+{
+	static const uint8_t zeros[ZL_TAR_BLOCK];
+
+	if (filter->state != ZL_TAR_DATA || filter->left > filter->padding)
+		return 0;
+	return zl_tar_filter_feed(filter, zeros, (size_t)filter->left, err);
+}
+
 int zl_tar_filter_end(struct zl_tar_filter *filter, struct zl_error *err)
 {
 	static const uint8_t end[2 * ZL_TAR_BLOCK];
 
+	if (complete_padding(filter, err) < 0)
+		return -1;
 	if (filter->state == ZL_TAR_DATA || filter->state == ZL_TAR_META ||
 	        filter->block_length > 0 || filter->held.length > 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,

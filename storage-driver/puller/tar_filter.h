@@ -56,6 +56,7 @@ struct zl_tar_filter {
 	uint8_t block[ZL_TAR_BLOCK]; // header being gathered
 	size_t block_length;
 	uint64_t left;         // data bytes still to come, padding included
+	uint64_t padding;      // the last of them that are padding
 	uint64_t meta_size;    // of them without padding, for an extended header
 	char meta_type;        // its type flag
 	bool dropping;         // the entry's data does not go on
