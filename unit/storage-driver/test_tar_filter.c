@@ -353,7 +353,8 @@ START_TEST(refuses_what_is_no_archive)
 }
 END_TEST
 
-// Cut anywhere but between entries, an archive fails; it never passes as a shorter one.
+// Cut anywhere but between entries, an archive fails; it never passes as a shorter one. Only the
+// padding after the last entry's last byte may be missing: nothing of the content is then.
 START_TEST(refuses_an_archive_cut_short)
 {
 	zl_auto(buffer) struct zl_buffer archive = ZL_BUFFER_INIT;
@@ -366,8 +367,9 @@ START_TEST(refuses_an_archive_cut_short)
 		zl_auto(buffer) struct zl_buffer out = ZL_BUFFER_INIT;
 		struct zl_buffer cut = {.data = archive.data, .length = length};
 		bool between = length == ZL_TAR_BLOCK;
+		bool padding = length >= archive.length - ZL_TAR_BLOCK + strlen("content");
 
-		ck_assert_msg(filter_all(&cut, &out, &err) == (between ? 0 : -1),
+		ck_assert_msg(filter_all(&cut, &out, &err) == (between || padding ? 0 : -1),
 		        "cut at %zu of %zu", length, archive.length);
 	}
 }
