@@ -67,6 +67,8 @@ struct zl_zone_hello {
 	uint32_t protocol;         // version agreed on
 	char supervisor_version[64];
 	int64_t boot_ns;           // monotonic clock of the zone when the hello was sent
+	int64_t started_ns;        // the same clock when the supervisor began,
+	int64_t served_ns;         // and when its channel was there
 	bool configured;           // zl_zone_configure was done before (this is a reconnect)
 };
 const struct zl_zone_hello *zl_zone_client_hello(const struct zl_zone_client *client);

@@ -48,6 +48,8 @@ struct zl_link {
 	size_t out_done;
 	uint64_t session; // counts up with each hello
 	bool established; // the hello was answered
+	int64_t started_ns; // CLOCK_MONOTONIC when the supervisor began
+	int64_t served_ns;  // and when the channel was there
 	bool flowing;     // the daemon asked for output
 };
 
