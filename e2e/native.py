@@ -75,6 +75,9 @@ class Native:
         self.netns = os.path.basename(self.directory)
         self.process = None
         self.helpers = []
+        tools = subprocess.run([f"{cache.REPO}/tools/gotools", "--path"], check=True, capture_output=True,
+                               text=True).stdout.strip()
+        self.environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
         subprocess.run(["ip", "netns", "add", self.netns], check=True)
         self.run(["ip", "link", "set", "lo", "up"])
         os.makedirs(f"{self.directory}/net.d")
@@ -100,11 +103,11 @@ class Native:
         return ["nsenter", f"--net=/run/netns/{self.netns}", *argv]
 
     def popen(self, argv, **more):
-        return subprocess.Popen(self.inside(argv), **more)
+        return subprocess.Popen(self.inside(argv), **{"env": self.environment, **more})
 
     def run(self, argv, check=True, timeout=120, input=None):
         done = subprocess.run(self.inside(argv), capture_output=True, timeout=timeout, check=False,
-                              input=input.encode() if isinstance(input, str) else input)
+                              env=self.environment, input=input.encode() if isinstance(input, str) else input)
         result = Result(str(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), 0.0)
         if check and result.code != 0:
             raise RuntimeError(f"{argv}: exit status {result.code}: {result.stderr.strip()}")
@@ -116,7 +119,7 @@ class Native:
         with open(self.log, "ab") as log:
             self.process = self.popen(
                 [f"{self.build}/cri-server/zoneletd", "--config", f"{self.directory}/zoneletd.yaml"],
-                stdout=log, stderr=log, env={**os.environ, **environment})
+                stdout=log, stderr=log, env={**self.environment, **environment})
         deadline = time.monotonic() + 30
         while self.process.poll() is None:
             if os.path.exists(self.socket) and self.answers():
