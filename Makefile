@@ -20,7 +20,7 @@ lab: ## leave that machine running, with a shell; crictl, xl and zonectl are rea
 	@tools/setup build-root kernel dom0-root images machine crictl package ready
 	@tools/lab-shell
 
-test: ## unit tests with sanitizers, fuzz targets, end-to-end tests
+test: ## unit tests with sanitizers, end-to-end tests
 	@tools/setup build-root kernel dom0-root images machine crictl package ready tests
 	@$(MAKE) --no-print-directory run-unit run-e2e
 
