@@ -68,8 +68,6 @@ static int receive_hello(
 	client->established = true;
 	client->hello.protocol = hello->protocol;
 	client->hello.boot_ns = hello->boot_ns;
-	client->hello.started_ns = hello->started_ns;
-	client->hello.served_ns = hello->served_ns;
 	client->hello.configured = hello->configured != 0;
 	(void)snprintf(client->hello.supervisor_version, sizeof(client->hello.supervisor_version),
 	        "%s", hello->supervisor_version);

@@ -173,8 +173,6 @@ static int answer_hello(struct zl_link *link, uint64_t request, struct zl_error 
 	hello.protocol = ZL_PROTOCOL_VERSION;
 	hello.supervisor_version = (char *)(uintptr_t)ZL_VERSION;
 	hello.boot_ns = zl_clock_monotonic();
-	hello.started_ns = link->started_ns;
-	hello.served_ns = link->served_ns;
 	message.request_id = request;
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_HELLO;
 	message.hello = &hello;

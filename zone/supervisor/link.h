@@ -46,11 +46,9 @@ struct zl_link {
 	struct zl_message_reader reader;
 	struct zl_buffer out;
 	size_t out_done;
-	uint64_t session;   // counts up with each hello
-	bool established;   // the hello was answered
-	int64_t started_ns; // CLOCK_MONOTONIC when the supervisor began
-	int64_t served_ns;  // and when the channel was there
-	bool flowing;       // the daemon asked for output
+	uint64_t session; // counts up with each hello
+	bool established; // the hello was answered
+	bool flowing;     // the daemon asked for output
 };
 
 void zl_link_init(struct zl_link *link, struct zl_reactor *reactor,

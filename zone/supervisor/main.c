@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "zone/supervisor/container.h"
@@ -37,8 +36,6 @@ struct options {
 	int socket;
 	struct zl_host_options namespaces;
 };
-
-static int64_t started_ns; // of the process, by CLOCK_MONOTONIC
 
 static void after_event(void *user)
 {
@@ -73,7 +70,6 @@ static int supervisor_init(
 	s->reactor.shutdown = asked_to_end;
 	s->reactor.user = s;
 	zl_link_init(&s->link, &s->reactor, &zl_supervisor_handlers, s);
-	s->link.started_ns = started_ns;
 	zl_devices_init(&s->devices, &s->reactor);
 	zl_network_init(&s->network, &s->reactor);
 	return 0;
@@ -101,7 +97,6 @@ static int boot_zone(struct zl_supervisor *s, struct zl_error *err)
 	if (zl_boot_dev(err) < 0 || supervisor_init(s, false, ZONE_STATE_DIR, err) < 0 ||
 	        zl_link_serve_vchan(&s->link, err) < 0)
 		return -1;
-	s->link.served_ns = zl_clock_monotonic();
 	zl_boot_mounts(complain);
 	zl_boot_cgroups();
 	if (zl_network_loopback(err) < 0)
@@ -173,7 +168,6 @@ static int run_host(const struct options *options)
 		zl_log_error("%s", err.message);
 		return 1;
 	}
-	s.link.served_ns = zl_clock_monotonic();
 	result = zl_reactor_run(&s.reactor, &err);
 	if (result < 0)
 		zl_log_error("%s", err.message);
@@ -245,7 +239,6 @@ int main(int argc, char **argv)
 {
 	struct options options = {.state_dir = HOST_STATE_DIR, .listen_fd = -1, .socket = -1};
 
-	started_ns = zl_clock_monotonic();
 	if (argc == 2 && strcmp(argv[1], "--pause") == 0)
 		return zl_host_pause_main();
 	if (getpid() == 1 && argc == 1)
