@@ -18,8 +18,6 @@ enum {
 	LOOK_AGAIN_MS = 1000, // messages get lost when the buffer is full
 };
 
-#define REMOVE "remove@/devices/"
-
 int zl_bus_listen(struct zl_error *err)
 {
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP};
@@ -37,26 +35,18 @@ int zl_bus_listen(struct zl_error *err)
 	return -1;
 }
 
-bool zl_bus_is_removal(const char *message, size_t length, const char *name)
+bool zl_bus_matches(const char *message, size_t length, const struct zl_bus_event *event)
 {
-	size_t prefix = sizeof(REMOVE) - 1;
-	size_t name_length = strlen(name);
+	char wanted[ZL_BUS_NAME_SIZE + 32];
+	int size = snprintf(wanted, sizeof(wanted), "%s@/devices/%s", event->action, event->name);
 
-	return length > prefix + name_length && memcmp(message, REMOVE, prefix) == 0 &&
-	       memcmp(message + prefix, name, name_length) == 0 &&
-	       message[prefix + name_length] == '\0';
+	// With the zero byte at the end of both.
+	return size > 0 && (size_t)size < sizeof(wanted) && length > (size_t)size &&
+	       memcmp(message, wanted, (size_t)size + 1) == 0;
 }
 
-static bool present(const char *name)
-{
-	char path[128];
-
-	(void)snprintf(path, sizeof(path), "/sys/devices/%s", name);
-	return access(path, F_OK) == 0;
-}
-
-// Takes note of the removals among the messages that are there.
-static void hear(int fd, struct zl_bus_device *devices, size_t count)
+// Takes note of those among the messages that are there.
+static void hear(int fd, struct zl_bus_event *events, size_t count)
 {
 	char message[MESSAGE_SIZE];
 	struct sockaddr_nl from = {0};
@@ -67,40 +57,53 @@ static void hear(int fd, struct zl_bus_device *devices, size_t count)
 	                &from_size)) > 0) {
 		// Only the kernel has port 0.
 		for (size_t i = 0; from.nl_pid == 0 && i < count; i++) {
-			if (zl_bus_is_removal(message, (size_t)length, devices[i].name))
-				devices[i].gone = true;
+			if (zl_bus_matches(message, (size_t)length, &events[i]))
+				events[i].happened = true;
 		}
 	}
 }
 
-// The first that is still there, NULL if none is.
-static const char *first_present(struct zl_bus_device *devices, size_t count)
+static bool present(const char *name)
+{
+	char path[ZL_BUS_NAME_SIZE + 32];
+
+	(void)snprintf(path, sizeof(path), "/sys/devices/%s", name);
+	return access(path, F_OK) == 0;
+}
+
+// The first that has not happened yet, NULL if all have.
+static const struct zl_bus_event *first_missing(struct zl_bus_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (!devices[i].gone && present(devices[i].name))
-			return devices[i].name;
-		devices[i].gone = true;
+		bool removal = strcmp(events[i].action, ZL_BUS_REMOVE) == 0;
+
+		if (!events[i].happened && (!removal || present(events[i].name)))
+			return &events[i];
+		events[i].happened = true;
 	}
 	return NULL;
 }
 
-int zl_bus_await_gone(
-        int fd, struct zl_bus_device *devices, size_t count, int timeout_ms, struct zl_error *err)
+int zl_bus_await(int fd, struct zl_bus_event *events, size_t count, const struct zl_cancel *cancel,
+        int timeout_ms, struct zl_error *err)
 {
 	int64_t deadline = zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
-	const char *name;
+	const struct zl_bus_event *missing;
 
-	while ((name = first_present(devices, count)) != NULL) {
-		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	while ((missing = first_missing(events, count)) != NULL) {
 		int64_t left_ms = (deadline - zl_clock_monotonic()) / ZL_NS_PER_MS;
 
 		if (left_ms <= 0)
 			return zl_error_set(err, ZL_DEADLINE_EXCEEDED,
-			        "the kernel does not let go of the device %s "
-			        "(/sys/devices)",
-			        name);
-		(void)poll(&poll_fd, 1, left_ms < LOOK_AGAIN_MS ? (int)left_ms : LOOK_AGAIN_MS);
-		hear(fd, devices, count);
+			        "the kernel did not get to \"%s\" of the device %s within %d s "
+			        "(/sys/devices/%s)",
+			        missing->action, missing->name, timeout_ms / 1000, missing->name);
+		if (left_ms > LOOK_AGAIN_MS)
+			left_ms = LOOK_AGAIN_MS;
+		if (zl_cancel_poll(cancel, fd, POLLIN, (int)left_ms, NULL) < 0 &&
+		        zl_cancel_check(cancel, err) < 0)
+			return -1;
+		hear(fd, events, count);
 	}
 	return 0;
 }

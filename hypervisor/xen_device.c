@@ -142,19 +142,55 @@ static int bring_up(
 	return zl_store_put(context->xs, &attach->device, "hotplug-status", "connected", err);
 }
 
+static void bus_name(const struct zl_device *device, char out[static ZL_BUS_NAME_SIZE])
+{
+	char name[ZL_NODE_SIZE];
+
+	zl_device_bus_name(device, name);
+	(void)snprintf(out, ZL_BUS_NAME_SIZE, "%.*s", ZL_BUS_NAME_SIZE - 1, name);
+}
+
+static bool is_local_nic(const struct zl_attach *attach)
+{
+	return attach->nic != NULL && attach->device.backend_domid == 0;
+}
+
+// Until the interfaces are there, and then sets them up.
+static int bring_all_up(struct zl_xen_context *context, int fd, const struct zl_attach *attaches,
+        size_t count, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(free) struct zl_bus_event *made = calloc(count + 1, sizeof(*made));
+	size_t nics = 0;
+
+	if (made == NULL)
+		return zl_error_nomem(err);
+	for (size_t i = 0; i < count; i++) {
+		if (!is_local_nic(&attaches[i]))
+			continue;
+		made[nics].action = ZL_BUS_ONLINE;
+		bus_name(&attaches[i].device, made[nics++].name);
+	}
+	if (zl_bus_await(fd, made, nics, cancel, INIT_TIMEOUT_MS, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (is_local_nic(&attaches[i]) && bring_up(context, &attaches[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int attach_all(struct zl_xen_context *context, const struct zl_attach *attaches,
         size_t count, const struct zl_cancel *cancel, struct zl_error *err)
 {
-	if (zl_store_attach(context->xs, attaches, count, err) < 0)
+	zl_auto(fd) int fd = zl_bus_listen(err);
+
+	if (fd < 0 || zl_store_attach(context->xs, attaches, count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		if (await_driver(context, &attaches[i], cancel, err) < 0)
 			return -1;
-		if (attaches[i].nic != NULL && attaches[i].device.backend_domid == 0 &&
-		        bring_up(context, &attaches[i], err) < 0)
-			return -1;
 	}
-	return 0;
+	return bring_all_up(context, fd, attaches, count, cancel, err);
 }
 
 int zl_xen_devices_check(const struct zl_domain_config *config, struct zl_error *err)
@@ -191,21 +227,19 @@ int zl_xen_devices_add(struct zl_xen_context *context, const char *script, uint3
 static int await_gone(int fd, const struct zl_device *devices, size_t count, bool disks_alone,
         struct zl_error *err)
 {
-	zl_auto(free) struct zl_bus_device *on_bus = calloc(count + 1, sizeof(*on_bus));
+	zl_auto(free) struct zl_bus_event *gone = calloc(count + 1, sizeof(*gone));
 	size_t waited_for = 0;
 
-	if (on_bus == NULL)
+	if (gone == NULL)
 		return zl_error_nomem(err);
 	for (size_t i = 0; i < count; i++) {
-		char name[ZL_NODE_SIZE];
-
 		if (devices[i].backend_domid != 0 ||
 		        (disks_alone && devices[i].kind != ZL_DEVICE_VBD))
 			continue;
-		zl_device_bus_name(&devices[i], name);
-		(void)snprintf(on_bus[waited_for++].name, ZL_BUS_NAME_SIZE, "%.63s", name);
+		gone[waited_for].action = ZL_BUS_REMOVE;
+		bus_name(&devices[i], gone[waited_for++].name);
 	}
-	return zl_bus_await_gone(fd, on_bus, waited_for, GONE_TIMEOUT_MS, err);
+	return zl_bus_await(fd, gone, waited_for, NULL, GONE_TIMEOUT_MS, err);
 }
 
 // Waits until the guest has let go. A driver that was changing state at the same time overwrites

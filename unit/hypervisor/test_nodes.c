@@ -207,31 +207,54 @@ START_TEST(names_on_the_bus)
 }
 END_TEST
 
+static bool matches(const char *message, size_t length, const char *action, const char *name)
+{
+	struct zl_bus_event event = {.action = action};
+
+	(void)snprintf(event.name, sizeof(event.name), "%s", name);
+	return zl_bus_matches(message, length, &event);
+}
+
 #define MESSAGE(text) text, sizeof(text)
 
 START_TEST(kernel_events)
 {
-	ck_assert(zl_bus_is_removal(
-	        MESSAGE("remove@/devices/vbd-7-51744\0ACTION=remove"), "vbd-7-51744"));
-	ck_assert(!zl_bus_is_removal(MESSAGE("remove@/devices/vbd-7-51744"), "vbd-7-5174"));
-	ck_assert(!zl_bus_is_removal(MESSAGE("remove@/devices/vbd-7-51744"), "vbd-7-517440"));
-	ck_assert(!zl_bus_is_removal(MESSAGE("add@/devices/vbd-7-51744"), "vbd-7-51744"));
-	ck_assert(!zl_bus_is_removal(MESSAGE("offline@/devices/vif-7-0"), "vif-7-0"));
-	ck_assert(!zl_bus_is_removal(
-	        MESSAGE("remove@/devices/vif-7-0/net/zl0123456789ab"), "vif-7-0"));
-	ck_assert(!zl_bus_is_removal("", 0, "vif-7-0"));
-	ck_assert(!zl_bus_is_removal("remove@/devices/vif-7-0", 23, "vif-7-0"));
+	ck_assert(matches(MESSAGE("remove@/devices/vbd-7-51744\0ACTION=remove"), ZL_BUS_REMOVE,
+	        "vbd-7-51744"));
+	ck_assert(matches(MESSAGE("online@/devices/vif-7-0"), ZL_BUS_ONLINE, "vif-7-0"));
+	ck_assert(!matches(MESSAGE("offline@/devices/vif-7-0"), ZL_BUS_ONLINE, "vif-7-0"));
+	ck_assert(!matches(MESSAGE("online@/devices/vif-7-0"), ZL_BUS_REMOVE, "vif-7-0"));
+	ck_assert(!matches(MESSAGE("remove@/devices/vbd-7-51744"), ZL_BUS_REMOVE, "vbd-7-5174"));
+	ck_assert(!matches(MESSAGE("remove@/devices/vbd-7-51744"), ZL_BUS_REMOVE, "vbd-7-517440"));
+	ck_assert(!matches(
+	        MESSAGE("remove@/devices/vif-7-0/net/zl0123456789ab"), ZL_BUS_REMOVE, "vif-7-0"));
+	ck_assert(!matches("", 0, ZL_BUS_REMOVE, "vif-7-0"));
+	// Cut off before its zero byte.
+	ck_assert(!matches("remove@/devices/vif-7-0", 23, ZL_BUS_REMOVE, "vif-7-0"));
 }
 END_TEST
 
-// A device that is not on the bus is gone, whatever is heard.
+// A device that is not on the bus has been removed, whatever is heard.
 START_TEST(nothing_to_wait_for)
 {
-	struct zl_bus_device devices[] = {{.name = "vbd-7-51744"}, {.name = "vif-7-0"}};
+	struct zl_bus_event events[] = {
+	        {.action = ZL_BUS_REMOVE, .name = "vbd-7-51744"},
+	        {.action = ZL_BUS_REMOVE, .name = "vif-7-0"},
+	};
 
-	ck_assert_int_eq(zl_bus_await_gone(-1, devices, 2, 0, &err), 0);
-	ck_assert(devices[0].gone && devices[1].gone);
-	ck_assert_int_eq(zl_bus_await_gone(-1, devices, 0, 0, &err), 0);
+	ck_assert_int_eq(zl_bus_await(-1, events, 2, NULL, 0, &err), 0);
+	ck_assert(events[0].happened && events[1].happened);
+	ck_assert_int_eq(zl_bus_await(-1, events, 0, NULL, 0, &err), 0);
+}
+END_TEST
+
+START_TEST(what_does_not_happen)
+{
+	struct zl_bus_event event = {.action = ZL_BUS_ONLINE, .name = "vif-7-0"};
+
+	ck_assert_int_eq(zl_bus_await(-1, &event, 1, NULL, 0, &err), -1);
+	ck_assert_int_eq(err.code, ZL_DEADLINE_EXCEEDED);
+	ck_assert_ptr_nonnull(strstr(err.message, "vif-7-0"));
 }
 END_TEST
 
@@ -251,6 +274,7 @@ int main(void)
 	tcase_add_test(tests, names_on_the_bus);
 	tcase_add_test(tests, kernel_events);
 	tcase_add_test(tests, nothing_to_wait_for);
+	tcase_add_test(tests, what_does_not_happen);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
