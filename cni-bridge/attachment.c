@@ -2,8 +2,6 @@
 #include "cni-bridge/attachment.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
@@ -159,30 +157,10 @@ int zl_attachment_load(
 		return zl_error_set(err, ZL_NOT_FOUND, "sandbox %s has no network", id);
 	if (failure.errnum != 0)
 		return zl_error_errno(err, failure.errnum, "read %s", path);
-	return zl_error_set(
-	        err, ZL_DATA_LOSS, "network record %s cannot be read: %s", path, failure.message);
-}
-
-// As zl_file_write_atomic, without its syncs.
-static int replace_file(
-        const char *path, const void *bytes, size_t length, mode_t mode, struct zl_error *err)
-{
-	char temporary[PATH_MAX];
-	zl_auto(fd) int fd = -1;
-
-	// One writer for each pod, so one name will do; a rest of it is written over.
-	if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT, "path %.64s… is too long", path);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return zl_error_errno(err, errno, "make %s", temporary);
-	if (zl_file_write_all(fd, bytes, length, err) < 0) {
-		(void)unlink(temporary);
-		return zl_error_wrap(err, "%s", temporary);
-	}
-	if (rename(temporary, path) < 0)
-		return zl_error_errno(err, errno, "rename %s to %s", temporary, path);
-	return 0;
+	return zl_error_set(err, ZL_DATA_LOSS,
+	        "network record %s cannot be read: %s; what the pod held must be released by hand, "
+	        "then remove the file",
+	        path, failure.message);
 }
 
 int zl_attachment_store(
@@ -205,19 +183,15 @@ int zl_attachment_store(
 	// 0700, 0600: a configuration may hold a plugin's credentials.
 	if (zl_json_print(file, &text, err) < 0 || zl_dir_make(dir, 0700, err) < 0)
 		return -1;
-	return replace_file(path, text.data, text.length, 0600, err);
+	return zl_file_write_atomic(path, text.data, text.length, 0600, err);
 }
 
 int zl_attachment_forget(const char *dir, const char *id, struct zl_error *err)
 {
 	char path[PATH_MAX];
-	char temporary[PATH_MAX];
 
 	if (make_path(dir, id, path, err) < 0)
 		return -1;
-	// What a kill in the middle of a store may have left.
-	if (snprintf(temporary, sizeof(temporary), "%s.new", path) < (int)sizeof(temporary))
-		(void)unlink(temporary);
 	return zl_file_remove(path, err);
 }
 

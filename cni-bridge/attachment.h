@@ -3,11 +3,7 @@
 // One pod's tie to its network: all that a DEL needs to undo an ADD exactly, whatever has become of
 // the configuration directory or of the daemon since. One file a pod in the cache directory,
 // written before the first plugin runs (without a result) and again after the last (with it), so
-// that a daemon killed in between leaves a trace to clean up by.
-//
-// The files are replaced atomically but not synced to the disk: that would be four waits for it in
-// each pod's start. What a power failure takes with them is all that they are for (namespaces,
-// links, rules) save leases on the disk, which a DEL without a record still gives back.
+// that a crash in between leaves a trace to clean up by.
 #ifndef ZL_CNI_BRIDGE_ATTACHMENT_H
 #define ZL_CNI_BRIDGE_ATTACHMENT_H
 

@@ -219,30 +219,6 @@ static int add_new(struct zl_cni *cni, const struct zl_cni_pod *pod, const struc
 	return -1;
 }
 
-// What there is to undo of the pod: its record, or if that is damaged (a power failure, a full
-// disk) what the network of now says, without a result: plugins then release what they know by the
-// pod's id, as leases are.
-static int load_earlier(struct zl_cni *cni, const struct zl_cni_pod *pod, struct zl_attachment *ret,
-        struct zl_error *err)
-{
-	zl_auto(conflist) struct zl_conflist list = ZL_CONFLIST_INIT;
-	struct zl_cni_pod named = *pod;
-	struct zl_error damage = ZL_ERROR_INIT;
-
-	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, ret, &damage) == 0)
-		return 0;
-	if (damage.code != ZL_DATA_LOSS) {
-		if (err != NULL)
-			*err = damage;
-		return -1;
-	}
-	if (zl_confdir_get(&cni->confdir, &list, err) < 0)
-		return zl_error_wrap(err, "%s", damage.message);
-	if (named.netns == NULL)
-		named.netns = "";
-	return zl_attachment_make(&named, &list, ret, err);
-}
-
 static int add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_cni_result *ret, struct zl_error *err)
 {
@@ -251,7 +227,7 @@ static int add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 
 	if (pod->netns == NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "no network namespace given");
-	if (load_earlier(cni, pod, &earlier, &absent) == 0) {
+	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, &earlier, &absent) == 0) {
 		if (earlier.result != NULL && strcmp(earlier.netns, pod->netns) == 0)
 			return zl_attachment_result(&earlier, IFNAME, ret, err);
 		if (undo(cni, &earlier, earlier.netns, cancel, err) < 0)
@@ -285,7 +261,7 @@ int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 	zl_auto(attachment) struct zl_attachment earlier = ZL_ATTACHMENT_INIT;
 	struct zl_error failure = ZL_ERROR_INIT;
 
-	if (load_earlier(cni, pod, &earlier, &failure) < 0) {
+	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, &earlier, &failure) < 0) {
 		if (failure.code == ZL_NOT_FOUND)
 			return 0;
 		if (err != NULL)

@@ -95,7 +95,7 @@ int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 // Runs DEL with the cached configuration and result of the ADD, even if the conflist is gone by
 // now. Of `pod`, sandbox_id, name and namespace_ (for errors) and netns are used: ports and the
 // rest are those of the ADD. Idempotent: 0 for a pod that was never added; the cache entry goes
-// only when DEL succeeded. Should the record be damaged, DEL runs with the network of now.
+// only when DEL succeeded.
 int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_error *err);
 // The cached result of an earlier ADD; NOT_FOUND if there is none.

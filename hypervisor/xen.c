@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xenstore.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -38,8 +37,6 @@ static const libxl_childproc_hooks childproc_hooks = {
 static void free_context(struct zl_xen_context *context)
 {
 	(void)libxl_ctx_free(context->ctx);
-	if (context->xs != NULL)
-		xs_close(context->xs);
 	zl_xen_log_release(&context->log);
 	free(context->fds);
 	free(context);
@@ -57,8 +54,7 @@ static struct zl_xen_context *open_context(struct zl_error *err)
 	zl_xen_log_init(&context->log);
 	atomic_init(&context->broken, false);
 	rc = libxl_ctx_alloc(&context->ctx, LIBXL_VERSION, 0, &context->log.logger);
-	context->xs = xs_open(0);
-	if (rc != 0 || context->xs == NULL) {
+	if (rc != 0) {
 		zl_xen_error(context, rc, err, "open Xen's toolstack");
 		free_context(context);
 		return NULL;
