@@ -420,7 +420,11 @@ START_TEST(resets_signals_and_group)
 	(void)signal(SIGUSR1, SIG_IGN);
 	sigfillset(&all);
 	ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &all, NULL), 0);
-	ck_ok(shell("grep -E '^Sig(Blk|Ign)' /proc/self/status; set -- $(cat /proc/$$/stat); "
+	// 32 and 33 are the C library's own: its posix_spawn leaves them ignored in children,
+	// make's too.
+	ck_ok(shell("grep -E '^Sig(Blk|Ign)' /proc/self/status | sed "
+	            "'s/0000000180000000/0000000000000000/'; "
+	            "set -- $(cat /proc/$$/stat); "
 	            "[ $1 = $5 ] && echo leader",
 	              &x, NULL, -1),
 	        x.err);
