@@ -103,19 +103,27 @@ static void port_end_session(struct port *port)
 	port->session = false;
 }
 
-/* A port without a host is never writable and poll does not wait for one. A new host's bytes can be
- * here before the kernel's news of it (they come by another queue), so the host is only gone when
- * it stays away. */
-static int port_wait_writable(struct port *port)
+/* Returns once a host is there; -1 when it stays away. The kernel's news of hosts that go and come
+ * travel by another queue than their bytes, so the end of the last host may be heard of when the next
+ * one has already sent its command. */
+static int port_wait_host(struct port *port)
 {
 	struct pollfd wait = {.fd = port->fd, .events = POLLOUT};
 
 	for (int i = 0; i < HOST_PATIENCE_MS; i++) {
-		if (poll(&wait, 1, -1) > 0 && !(wait.revents & POLLHUP))
+		if (poll(&wait, 1, 0) == 0 || !(wait.revents & POLLHUP))
 			return 0;
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	return -1;
+}
+
+/* A port without a host is never writable, and poll does not wait for one. */
+static int port_wait_writable(struct port *port)
+{
+	struct pollfd wait = {.fd = port->fd, .events = POLLOUT};
+
+	return poll(&wait, 1, -1) > 0 && !(wait.revents & POLLHUP) ? 0 : port_wait_host(port);
 }
 
 /* Writes all of it. Returns -1 when the host has gone. */
@@ -419,7 +427,7 @@ static int port_receive(struct port *port)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return 0;
-		if (n <= 0)
+		if (n < 0 || (n == 0 && port_wait_host(port)))
 			return -1;
 		port->in_len += (size_t)n;
 		if (port_parse(port))

@@ -65,6 +65,7 @@ def test_life_of_a_pod(node, kind):
     assert log_text(pod.log()) == f"hello\n{release}\n"
     zones = json.loads(node.run(["zonectl", "zones", "-o", "json"]).stdout)
     assert str(zone["domid"]) in json.dumps(zones) and "life" in json.dumps(zones)
+    wait_for(lambda: f"Linux version {release}" in node.run(["zonectl", "console", "life"]).stdout)
     node.crictl("stop", "-t", "0", container)
     assert node.crictl.json("inspect", container)["status"]["exitCode"] == 137
     pod.remove()

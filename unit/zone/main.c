@@ -16,6 +16,7 @@ int main(void)
 	suite_add_tcase(suite, user_tests());
 	suite_add_tcase(suite, spec_tests());
 	suite_add_tcase(suite, command_tests());
+	suite_add_tcase(suite, klog_tests());
 	suite_add_tcase(suite, netlink_tests());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -12,6 +12,7 @@ TCase *client_tests(void);
 TCase *user_tests(void);
 TCase *spec_tests(void);
 TCase *command_tests(void);
+TCase *klog_tests(void);
 TCase *netlink_tests(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "zone/supervisor/klog.h"
 
 // A configure under way: what it waits for, and who waits for it.
 struct zl_configuring {
@@ -84,6 +85,8 @@ static void check_done(struct zl_configuring *c)
 	leave(c);
 	c->settled = true;
 	c->supervisor->configured = true;
+	if (!c->supervisor->host)
+		zl_klog_start();
 	zl_link_reply_done(&c->supervisor->link, c->reply);
 }
 
