@@ -20,9 +20,9 @@ lab: ## leave that machine running, with a shell; crictl, xl and zonectl are rea
 	@tools/setup build-root kernel dom0-root images machine crictl package ready
 	@tools/lab-shell
 
-test: ## unit tests with sanitizers, end-to-end tests
-	@tools/setup build-root kernel dom0-root images machine crictl package ready tests
-	@$(MAKE) --no-print-directory run-unit run-e2e
+test: ## unit tests with sanitizers, fuzz targets, end-to-end tests
+	@tools/setup build-root kernel dom0-root images machine crictl package ready tests fuzz
+	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e
 
 test-unit: ## unit tests with address and undefined-behaviour sanitizers
 	@tools/setup build-root tests
@@ -34,12 +34,15 @@ test-e2e: ## end-to-end tests on Xen in the lab
 
 test-fuzz: ## each fuzz target for a fixed number of inputs
 	@tools/setup build-root fuzz
-	@$(ENTER) ctest --test-dir build/fuzz --output-on-failure -R '^fuzz' -j 2
+	@$(MAKE) --no-print-directory run-fuzz
 
-.PHONY: run-unit run-e2e
+.PHONY: run-unit run-fuzz run-e2e
 run-unit:
 	@# Check ends a test after 4 s; a busy machine with sanitizers needs more now and then.
 	@$(ENTER) env CK_TIMEOUT_MULTIPLIER=15 ctest --test-dir build/test --output-on-failure -j 2
+
+run-fuzz:
+	@$(ENTER) ctest --test-dir build/fuzz --output-on-failure -R '^fuzz' -j 2
 
 run-e2e:
 	@e2e/run
