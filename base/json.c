@@ -2,20 +2,20 @@
 #include "base/json.h"
 
 json_t *zl_json_parse(
-	const char *what, const void *text, size_t length, size_t limit, struct zl_error *err)
+        const char *what, const void *text, size_t length, size_t limit, struct zl_error *err)
 {
 	json_error_t failure;
 	json_t *json;
 
 	if (length > limit) {
 		zl_error_set(err, ZL_INVALID_ARGUMENT, "%s: %zu bytes of JSON, at most %zu allowed",
-			what, length, limit);
+		        what, length, limit);
 		return NULL;
 	}
 	json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &failure);
 	if (json == NULL)
 		zl_error_set(err, ZL_INVALID_ARGUMENT, "%s: line %d column %d: %s", what,
-			failure.line, failure.column, failure.text);
+		        failure.line, failure.column, failure.text);
 	return json;
 }
 
@@ -25,7 +25,7 @@ const char *zl_json_string(const json_t *object, const char *key)
 }
 
 const char *zl_json_need_string(
-	const json_t *object, const char *what, const char *key, struct zl_error *err)
+        const json_t *object, const char *what, const char *key, struct zl_error *err)
 {
 	const char *text = zl_json_string(object, key);
 

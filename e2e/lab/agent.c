@@ -104,8 +104,8 @@ static void port_end_session(struct port *port)
 }
 
 /* Returns once a host is there; -1 when it stays away. The kernel's news of hosts that go and come
- * travel by another queue than their bytes, so the end of the last host may be heard of when the next
- * one has already sent its command. */
+ * travel by another queue than their bytes, so the end of the last host may be heard of when the
+ * next one has already sent its command. */
 static int port_wait_host(struct port *port)
 {
 	struct pollfd wait = {.fd = port->fd, .events = POLLOUT};

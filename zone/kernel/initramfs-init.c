@@ -100,7 +100,7 @@ static void read_command_line(struct boot *boot)
 	if (file == NULL || fgets(line, sizeof(line), file) == NULL)
 		fail("cannot read /proc/cmdline");
 	for (char *word = strtok_r(line, " \n", &state); word != NULL;
-		word = strtok_r(NULL, " \n", &state)) {
+	        word = strtok_r(NULL, " \n", &state)) {
 		take_option(word, "root=", boot->root, sizeof(boot->root));
 		take_option(word, "rootfstype=", boot->type, sizeof(boot->type));
 		take_option(word, "init=", boot->program, sizeof(boot->program));
@@ -149,7 +149,7 @@ static void switch_root(const struct boot *boot)
 	(void)unlink("/modules.list");
 	(void)unlink("/init");
 	if (chdir("/root") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 ||
-		chdir("/") != 0)
+	        chdir("/") != 0)
 		fail("switch to %s: %s", boot->root, strerror(errno));
 }
 
