@@ -104,7 +104,7 @@ static int load_table(int fd, const char *uuid, const struct zl_mapper_segment *
         size_t count, struct zl_error *err)
 {
 	zl_auto(buffer) struct zl_buffer request = ZL_BUFFER_INIT;
-	struct dm_ioctl head;
+	struct dm_ioctl head = {0};
 
 	if (zl_buffer_append(&request, &head, sizeof(head), err) < 0 ||
 	        zl_mapper_table(segments, count, &request, err) < 0)
