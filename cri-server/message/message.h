@@ -33,12 +33,6 @@ enum {
 	ZL_MESSAGE_MEMORY_LIMIT = 128 << 20,
 };
 
-// zone/protocol has functions of these names too, for messages of its own, and both are linked into
-// the daemon: here they get names of their own.
-#define zl_message_unpack zl_cri_message_unpack
-#define zl_message_copy   zl_cri_message_copy
-#define zl_message_scrub  zl_cri_message_scrub
-
 // An initialised message (proto3 defaults: "" for strings, NULL for messages), in the arena.
 void *zl_message_new(struct zl_arena *arena, const ProtobufCMessageDescriptor *descriptor);
 

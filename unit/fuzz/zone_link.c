@@ -19,7 +19,7 @@ static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *me
 	struct zl_supervisor *s = user;
 
 	zl_link_reply_done(&s->link, reply);
-	zl_message_free(message);
+	zl_zone_message_free(message);
 }
 
 static int take_frame(void *user, const struct zl_frame *frame, struct zl_error *err)

@@ -24,7 +24,7 @@ struct peer {
 	int fd;
 	void (*part)(struct peer *peer);
 	struct zl_frame_parser parser;
-	struct zl_message_reader reader;
+	struct zl_zone_message_reader reader;
 	uint8_t input[65536];
 	const uint8_t *at;
 	size_t left;
@@ -95,7 +95,7 @@ static void send_message(struct peer *peer, Zl__Zone__FromZone *message)
 {
 	zl_auto(buffer) struct zl_buffer out = ZL_BUFFER_INIT;
 
-	(void)zl_message_append(&out, &message->base, NULL);
+	(void)zl_zone_message_append(&out, &message->base, NULL);
 	(void)zl_file_write_all(peer->fd, out.data, out.length, NULL);
 }
 
@@ -109,7 +109,7 @@ static Zl__Zone__ToZone *next_request(struct peer *peer)
 
 		if (zl_frame_parse(&peer->parser, &peer->at, &peer->left, &frame, NULL) == 1) {
 			if (frame.kind == ZL_FRAME_CONTROL)
-				(void)zl_message_take(&peer->reader, &frame, &message, NULL);
+				(void)zl_zone_message_take(&peer->reader, &frame, &message, NULL);
 			if (message != NULL)
 				return message;
 			continue;
@@ -152,7 +152,7 @@ static void greet(struct peer *peer)
 		return;
 	send_sync(peer, hello);
 	send_hello(peer, hello->request_id, ZL_PROTOCOL_VERSION);
-	zl_message_free(hello);
+	zl_zone_message_free(hello);
 }
 
 // Answers the create request: streams 1 (stdin), 2 and 3.
@@ -176,7 +176,7 @@ static void open_container(struct peer *peer)
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_OPENED;
 	message.opened = &opened;
 	send_message(peer, &message);
-	zl_message_free(request);
+	zl_zone_message_free(request);
 }
 
 static void send_exited(struct peer *peer, const char *id, int32_t code)
@@ -197,7 +197,7 @@ static void linger(struct peer *peer)
 	Zl__Zone__ToZone *request;
 
 	while ((request = next_request(peer)) != NULL)
-		zl_message_free(request);
+		zl_zone_message_free(request);
 }
 
 static void *peer_main(void *data)
@@ -205,10 +205,10 @@ static void *peer_main(void *data)
 	struct peer *peer = data;
 
 	peer->reader.type = &zl__zone__to_zone__descriptor;
-	peer->reader.partial.limit = ZL_MESSAGE_TO_ZONE_MAX;
+	peer->reader.partial.limit = ZL_ZONE_MESSAGE_TO_ZONE_MAX;
 	peer->part(peer);
 	zl_frame_parser_release(&peer->parser);
-	zl_message_reader_release(&peer->reader);
+	zl_zone_message_reader_release(&peer->reader);
 	peer->fd = zl_close(peer->fd);
 	return NULL;
 }
@@ -281,7 +281,7 @@ static void part_other_version(struct peer *peer)
 
 	send_sync(peer, hello);
 	send_hello(peer, hello->request_id, ZL_PROTOCOL_VERSION + 1);
-	zl_message_free(hello);
+	zl_zone_message_free(hello);
 	linger(peer);
 }
 
@@ -471,7 +471,7 @@ static void lie_endless_message(struct peer *peer)
 	struct zl_frame frame = {
 	        .kind = ZL_FRAME_CONTROL, .more = true, .bytes = bytes, .length = sizeof(bytes)};
 
-	for (int i = 0; i < ZL_MESSAGE_FROM_ZONE_MAX / ZL_FRAME_PAYLOAD_MAX + 1; i++)
+	for (int i = 0; i < ZL_ZONE_MESSAGE_FROM_ZONE_MAX / ZL_FRAME_PAYLOAD_MAX + 1; i++)
 		send_frame(peer, &frame);
 }
 
@@ -539,7 +539,7 @@ static void part_wrong_reply(struct peer *peer)
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_DONE;
 	message.done = &done;
 	send_message(peer, &message);
-	zl_message_free(request);
+	zl_zone_message_free(request);
 	linger(peer);
 }
 
@@ -561,7 +561,7 @@ static void part_dies_in_call(struct peer *peer)
 
 	greet(peer);
 	request = next_request(peer);
-	zl_message_free(request);
+	zl_zone_message_free(request);
 }
 
 START_TEST(death_in_a_call)
@@ -639,9 +639,9 @@ static void part_slow_exec(struct peer *peer)
 	open_container(peer);
 	request = next_request(peer); // exec
 	message.request_id = request->request_id;
-	zl_message_free(request);
+	zl_zone_message_free(request);
 	request = next_request(peer); // the caller's next call: it has given up
-	zl_message_free(request);
+	zl_zone_message_free(request);
 	streams[0].id = 8;
 	streams[1].id = 9;
 	opened.stdout_stream = &streams[0];
@@ -655,7 +655,7 @@ static void part_slow_exec(struct peer *peer)
 		return;
 	kill_came = request->body_case == ZL__ZONE__TO_ZONE__BODY_EXEC_KILL &&
 	            strcmp(request->exec_kill->exec_id, "e1") == 0;
-	zl_message_free(request);
+	zl_zone_message_free(request);
 }
 
 START_TEST(abandoned_exec_is_killed)

@@ -7,8 +7,8 @@
 #include "zone.pb-c.h"
 #include "zone/protocol/message.h"
 
-// Feeds packed frames to a reader. Returns what zl_message_take did last.
-static int feed(struct zl_message_reader *reader, const struct zl_buffer *frames, void **ret,
+// Feeds packed frames to a reader. Returns what zl_zone_message_take did last.
+static int feed(struct zl_zone_message_reader *reader, const struct zl_buffer *frames, void **ret,
         struct zl_error *err)
 {
 	zl_auto(frame_parser) struct zl_frame_parser parser = ZL_FRAME_PARSER_INIT;
@@ -19,7 +19,7 @@ static int feed(struct zl_message_reader *reader, const struct zl_buffer *frames
 
 	*ret = NULL;
 	while (result == 0 && zl_frame_parse(&parser, &bytes, &length, &frame, err) == 1)
-		result = zl_message_take(reader, &frame, ret, err);
+		result = zl_zone_message_take(reader, &frame, ret, err);
 	return result;
 }
 
@@ -29,8 +29,8 @@ START_TEST(long_message_in_pieces)
 	Zl__Zone__ContainerCreate create = ZL__ZONE__CONTAINER_CREATE__INIT;
 	Zl__Zone__ToZone message = ZL__ZONE__TO_ZONE__INIT;
 	zl_auto(buffer) struct zl_buffer frames = ZL_BUFFER_INIT;
-	struct zl_message_reader reader = {.type = &zl__zone__to_zone__descriptor,
-	        .partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_TO_ZONE_MAX)};
+	struct zl_zone_message_reader reader = {.type = &zl__zone__to_zone__descriptor,
+	        .partial = ZL_BUFFER_LIMIT(ZL_ZONE_MESSAGE_TO_ZONE_MAX)};
 	void *back = NULL;
 	char *spec = malloc(SIZE + 1);
 
@@ -40,16 +40,16 @@ START_TEST(long_message_in_pieces)
 	message.request_id = 7;
 	message.body_case = ZL__ZONE__TO_ZONE__BODY_CONTAINER_CREATE;
 	message.container_create = &create;
-	ck_assert_int_eq(zl_message_append(&frames, &message.base, NULL), 0);
+	ck_assert_int_eq(zl_zone_message_append(&frames, &message.base, NULL), 0);
 	ck_assert_int_eq(feed(&reader, &frames, &back, NULL), 0);
 	ck_assert_ptr_nonnull(back);
 	ck_assert_str_eq(((Zl__Zone__ToZone *)back)->container_create->oci_spec, spec);
-	zl_message_free(back);
+	zl_zone_message_free(back);
 
 	// The same is too much where less is allowed.
 	reader.partial.limit = 100000;
 	ck_assert_int_lt(feed(&reader, &frames, &back, NULL), 0);
-	zl_message_reader_release(&reader);
+	zl_zone_message_reader_release(&reader);
 	free(spec);
 }
 END_TEST
@@ -69,7 +69,7 @@ START_TEST(bomb)
 		ck_assert_int_eq(zl_buffer_append(&packed, "\x0a\x00", 2, NULL), 0);
 	ck_assert_int_eq(zl_buffer_append(&outer, header, sizeof(header), NULL), 0);
 	ck_assert_int_eq(zl_buffer_append(&outer, packed.data, packed.length, NULL), 0);
-	ck_assert_ptr_null(zl_message_unpack(
+	ck_assert_ptr_null(zl_zone_message_unpack(
 	        &zl__zone__from_zone__descriptor, outer.data, outer.length, &err));
 	ck_assert_int_eq(err.code, ZL_DATA_LOSS);
 }
@@ -93,7 +93,7 @@ START_TEST(scrub)
 		char text[32];
 
 		(void)snprintf(text, sizeof(text), "%s", cases[i].from);
-		zl_text_scrub(text);
+		zl_zone_text_scrub(text);
 		ck_assert_str_eq(text, cases[i].to);
 	}
 }
@@ -106,9 +106,9 @@ START_TEST(scrub_reaches_everything)
 	Zl__Zone__HelloReply hello = ZL__ZONE__HELLO_REPLY__INIT;
 	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
 	zl_auto(buffer) struct zl_buffer frames = ZL_BUFFER_INIT;
-	struct zl_message_reader reader = {.type = &zl__zone__from_zone__descriptor,
+	struct zl_zone_message_reader reader = {.type = &zl__zone__from_zone__descriptor,
 	        .scrub = true,
-	        .partial = ZL_BUFFER_LIMIT(ZL_MESSAGE_FROM_ZONE_MAX)};
+	        .partial = ZL_BUFFER_LIMIT(ZL_ZONE_MESSAGE_FROM_ZONE_MAX)};
 	void *back = NULL;
 	const Zl__Zone__HelloReply *got;
 
@@ -118,12 +118,12 @@ START_TEST(scrub_reaches_everything)
 	hello.n_containers = 1;
 	message.body_case = ZL__ZONE__FROM_ZONE__BODY_HELLO;
 	message.hello = &hello;
-	ck_assert_int_eq(zl_message_append(&frames, &message.base, NULL), 0);
+	ck_assert_int_eq(zl_zone_message_append(&frames, &message.base, NULL), 0);
 	ck_assert_int_eq(feed(&reader, &frames, &back, NULL), 0);
 	got = ((Zl__Zone__FromZone *)back)->hello;
 	ck_assert_str_eq(got->supervisor_version, "v?");
 	ck_assert_str_eq(got->containers[0]->id, "?id");
-	zl_message_free(back);
+	zl_zone_message_free(back);
 }
 END_TEST
 

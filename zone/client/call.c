@@ -10,7 +10,7 @@ int zl_client_post(struct zl_zone_client *client, Zl__Zone__ToZone *request, str
 	if (client->ended)
 		return zl_error_set(err, client->why.code, "%s", client->why.message);
 	request->request_id = client->next_request++;
-	if (zl_message_append(&client->out, &request->base, err) < 0)
+	if (zl_zone_message_append(&client->out, &request->base, err) < 0)
 		return -1;
 	zl_loop_task_wake(&client->task);
 	return 0;
@@ -92,7 +92,7 @@ int zl_client_call_wait(struct zl_zone_client *client, struct call *call,
 	if (result == 0 && ret_reply != NULL)
 		*ret_reply = call->reply;
 	else
-		zl_message_free(call->reply);
+		zl_zone_message_free(call->reply);
 	return result;
 }
 

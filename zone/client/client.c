@@ -29,7 +29,7 @@ void zl_client_free(struct zl_zone_client *client)
 		zl_process_free(client, process);
 	}
 	zl_frame_parser_release(&client->parser);
-	zl_message_reader_release(&client->reader);
+	zl_zone_message_reader_release(&client->reader);
 	zl_buffer_release(&client->out);
 	pthread_mutex_destroy(&client->lock);
 	free(client);
@@ -62,7 +62,7 @@ static int take_control(
 {
 	void *message = NULL;
 
-	if (zl_message_take(&client->reader, frame, &message, err) < 0)
+	if (zl_zone_message_take(&client->reader, frame, &message, err) < 0)
 		return -1;
 	if (message == NULL)
 		return 0;
@@ -233,7 +233,7 @@ struct zl_zone_client *zl_client_new(struct zl_transport *transport,
 	client->next_request = 1;
 	client->reader.type = &zl__zone__from_zone__descriptor;
 	client->reader.scrub = true;
-	client->reader.partial.limit = ZL_MESSAGE_FROM_ZONE_MAX;
+	client->reader.partial.limit = ZL_ZONE_MESSAGE_FROM_ZONE_MAX;
 	client->events = transport->ops->events(transport, false);
 	return client;
 }

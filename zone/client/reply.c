@@ -145,12 +145,12 @@ static int complete_call(
 	if (result == 0)
 		result = apply_reply(client, message, err);
 	if (call == NULL) {
-		zl_message_free(message);
+		zl_zone_message_free(message);
 		return result;
 	}
 	if (result < 0) {
 		call->error = *err;
-		zl_message_free(message);
+		zl_zone_message_free(message);
 	} else {
 		call->reply = message;
 	}
@@ -174,6 +174,6 @@ int zl_client_receive(
 		result = receive_exited(client, message->exited, err);
 	else
 		result = zl_error_set(err, ZL_DATA_LOSS, "the supervisor sent an unknown event");
-	zl_message_free(message);
+	zl_zone_message_free(message);
 	return result;
 }

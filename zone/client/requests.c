@@ -227,10 +227,10 @@ static int call_open(struct zl_zone_client *client, const char *container_id, co
 // The spec travels as one protobuf string.
 static int check_json(const char *what, const char *json, struct zl_error *err)
 {
-	if (json == NULL || strlen(json) > ZL_MESSAGE_TO_ZONE_MAX / 2)
+	if (json == NULL || strlen(json) > ZL_ZONE_MESSAGE_TO_ZONE_MAX / 2)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "the %s is missing or longer than %d bytes", what,
-		        ZL_MESSAGE_TO_ZONE_MAX / 2);
+		        ZL_ZONE_MESSAGE_TO_ZONE_MAX / 2);
 	return 0;
 }
 
@@ -288,7 +288,7 @@ int zl_zone_container_create(struct zl_zone_client *client,
 	if (call_open(client, container->id, NULL, &request, cancel, &reply, err) < 0)
 		return -1;
 	result = ret_user == NULL ? 0 : copy_user(ret_user, reply->opened->user, err);
-	zl_message_free(reply);
+	zl_zone_message_free(reply);
 	return result;
 }
 
@@ -307,7 +307,7 @@ int zl_zone_container_start(struct zl_zone_client *client, const char *id, int32
 		return -1;
 	*ret_pid = reply->started->pid;
 	*ret_started_ns = reply->started->started_at_ns;
-	zl_message_free(reply);
+	zl_zone_message_free(reply);
 	return 0;
 }
 
@@ -406,7 +406,7 @@ int zl_zone_container_list(struct zl_zone_client *client, struct zl_zone_status 
 	if (zl_client_call(client, &request, &call, cancel, &reply, err) < 0)
 		return -1;
 	result = copy_list(reply->containers, ret, ret_count, err);
-	zl_message_free(reply);
+	zl_zone_message_free(reply);
 	return result;
 }
 

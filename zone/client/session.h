@@ -84,10 +84,10 @@ struct zl_zone_client {
 	struct zl_transport *transport; // the loop's thread's; NULL after the channel ended
 	struct zl_zone_callbacks callbacks;
 	void *user;
-	struct zl_frame_parser parser;   // the loop's thread's
-	struct zl_message_reader reader; // the loop's thread's
-	uint32_t events;                 // what epoll waits for now
-	struct zl_zone_hello hello;      // constant once open returned
+	struct zl_frame_parser parser;        // the loop's thread's
+	struct zl_zone_message_reader reader; // the loop's thread's
+	uint32_t events;                      // what epoll waits for now
+	struct zl_zone_hello hello;           // constant once open returned
 
 	pthread_mutex_t lock;
 	struct zl_buffer out; // frames to send

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-int zl_message_append(struct zl_buffer *out, const ProtobufCMessage *message, struct zl_error *err)
+int zl_zone_message_append(
+        struct zl_buffer *out, const ProtobufCMessage *message, struct zl_error *err)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
 	zl_auto(free) uint8_t *packed = malloc(size > 0 ? size : 1);
@@ -26,24 +27,24 @@ int zl_message_append(struct zl_buffer *out, const ProtobufCMessage *message, st
 	return 0;
 }
 
-void zl_message_reader_release(struct zl_message_reader *reader)
+void zl_zone_message_reader_release(struct zl_zone_message_reader *reader)
 {
 	zl_buffer_release(&reader->partial);
 }
 
-static int unpack(const struct zl_message_reader *reader, const void *bytes, size_t length,
+static int unpack(const struct zl_zone_message_reader *reader, const void *bytes, size_t length,
         void **ret, struct zl_error *err)
 {
-	*ret = zl_message_unpack(reader->type, bytes, length, err);
+	*ret = zl_zone_message_unpack(reader->type, bytes, length, err);
 	if (*ret == NULL)
 		return -1;
 	if (reader->scrub)
-		zl_message_scrub(*ret);
+		zl_zone_message_scrub(*ret);
 	return 0;
 }
 
-int zl_message_take(struct zl_message_reader *reader, const struct zl_frame *frame, void **ret,
-        struct zl_error *err)
+int zl_zone_message_take(struct zl_zone_message_reader *reader, const struct zl_frame *frame,
+        void **ret, struct zl_error *err)
 {
 	struct zl_buffer *partial = &reader->partial;
 	int result;
@@ -88,7 +89,7 @@ static void budget_free(void *data, void *pointer)
 	free(pointer);
 }
 
-void zl_message_free(void *message)
+void zl_zone_message_free(void *message)
 {
 	if (message != NULL)
 		protobuf_c_message_free_unpacked(message, NULL);
@@ -112,7 +113,7 @@ static size_t utf8_length(const unsigned char *text)
 	return length;
 }
 
-void zl_text_scrub(char *text)
+void zl_zone_text_scrub(char *text)
 {
 	unsigned char *at = (unsigned char *)text;
 
@@ -138,10 +139,10 @@ static void scrub_member(const ProtobufCFieldDescriptor *field, const void *memb
 	if (value == NULL)
 		return;
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-		zl_message_scrub(value);
+		zl_zone_message_scrub(value);
 	// An absent string is a constant of the library or of the generated code.
 	else if (value != field->default_value && value != (const void *)protobuf_c_empty_string)
-		zl_text_scrub(value);
+		zl_zone_text_scrub(value);
 }
 
 static void scrub_repeated(const ProtobufCFieldDescriptor *field, const uint8_t *base)
@@ -167,7 +168,7 @@ static bool is_chosen(const ProtobufCFieldDescriptor *field, const uint8_t *base
 }
 
 // Our messages are not recursive, so neither depth nor work can run away.
-void zl_message_scrub(ProtobufCMessage *message)
+void zl_zone_message_scrub(ProtobufCMessage *message)
 {
 	const ProtobufCMessageDescriptor *type = message->descriptor;
 	const void *base = message;
@@ -184,12 +185,12 @@ void zl_message_scrub(ProtobufCMessage *message)
 	}
 }
 
-void *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t length,
-        struct zl_error *err)
+void *zl_zone_message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
+        size_t length, struct zl_error *err)
 {
 	struct budget budget = {
 	        .allocator = {budget_alloc, budget_free, &budget},
-	        .left = BASE_BUDGET + length * ZL_MESSAGE_EXPANSION,
+	        .left = BASE_BUDGET + length * ZL_ZONE_MESSAGE_EXPANSION,
 	};
 	ProtobufCMessage *message =
 	        protobuf_c_message_unpack(type, &budget.allocator, length, bytes);
@@ -200,7 +201,7 @@ void *zl_message_unpack(const ProtobufCMessageDescriptor *type, const void *byte
 	return message;
 }
 
-void *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err)
+void *zl_zone_message_copy(const ProtobufCMessage *message, struct zl_error *err)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
 	zl_auto(free) uint8_t *packed = malloc(size > 0 ? size : 1);
@@ -210,5 +211,5 @@ void *zl_message_copy(const ProtobufCMessage *message, struct zl_error *err)
 		return NULL;
 	}
 	protobuf_c_message_pack(message, packed);
-	return zl_message_unpack(message->descriptor, packed, size, err);
+	return zl_zone_message_unpack(message->descriptor, packed, size, err);
 }

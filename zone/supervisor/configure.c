@@ -25,7 +25,7 @@ struct zl_configuring {
 
 static void configuring_free(struct zl_configuring *c)
 {
-	zl_message_free(c->message);
+	zl_zone_message_free(c->message);
 	free(c);
 }
 
@@ -228,7 +228,7 @@ void zl_configure_request(
 
 	zl_configure_cancel(s);
 	if (c != NULL)
-		c->message = zl_message_copy(&message->base, &err);
+		c->message = zl_zone_message_copy(&message->base, &err);
 	if (c == NULL || c->message == NULL) {
 		free(c);
 		zl_error_nomem(&err);

@@ -52,7 +52,7 @@ static void container_free(struct zl_container *container)
 	if (container->device.waiting)
 		zl_device_wait_cancel(&s->devices, &container->device);
 	if (container->creating_message != NULL)
-		zl_message_free(container->creating_message);
+		zl_zone_message_free(container->creating_message);
 	zl_process_release(&container->process);
 	free(container);
 }
@@ -200,7 +200,7 @@ static void finish_create(struct zl_container *container)
 		fail_create(container, &err);
 		return;
 	}
-	zl_message_free(container->creating_message);
+	zl_zone_message_free(container->creating_message);
 	container->creating_message = NULL;
 	container->creating = NULL;
 	reply_opened(container);
@@ -248,7 +248,7 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 		return NULL;
 	}
 	// Its own, since it may have to wait for a device.
-	container->creating_message = zl_message_copy(&message->base, err);
+	container->creating_message = zl_zone_message_copy(&message->base, err);
 	if (container->creating_message == NULL) {
 		free(container);
 		return NULL;

@@ -72,7 +72,7 @@ static void send_message(struct zl_link *link, Zl__Zone__FromZone *message)
 {
 	struct zl_error err = ZL_ERROR_INIT;
 
-	if (zl_message_append(&link->out, &message->base, &err) < 0)
+	if (zl_zone_message_append(&link->out, &message->base, &err) < 0)
 		end_session(link, &err);
 }
 
@@ -178,7 +178,7 @@ static int answer_hello(struct zl_link *link, uint64_t request, struct zl_error 
 	message.hello = &hello;
 	if (link->handlers->hello(link->user, &hello, err) < 0)
 		return -1;
-	result = zl_message_append(&link->out, &message.base, err);
+	result = zl_zone_message_append(&link->out, &message.base, err);
 	link->handlers->hello_done(link->user, &hello);
 	return result;
 }
@@ -222,13 +222,13 @@ static int take_message(struct zl_link *link, Zl__Zone__ToZone *message, struct 
 
 	if (message->body_case == ZL__ZONE__TO_ZONE__BODY_HELLO) {
 		result = take_hello(link, message->request_id, message->hello, err);
-		zl_message_free(message);
+		zl_zone_message_free(message);
 	} else if (!link->established) {
-		zl_message_free(message); // a rest of a session that is over
+		zl_zone_message_free(message); // a rest of a session that is over
 	} else if (message->body_case == ZL__ZONE__TO_ZONE__BODY_RESUME) {
 		link->flowing = true;
 		zl_link_reply_done(link, reply);
-		zl_message_free(message);
+		zl_zone_message_free(message);
 	} else {
 		link->handlers->request(link->user, reply, message);
 	}
@@ -244,7 +244,7 @@ static int take_frame(struct zl_link *link, const struct zl_frame *frame, struct
 			return 0;
 		return link->handlers->frame(link->user, frame, err);
 	}
-	if (zl_message_take(&link->reader, frame, &message, err) < 0)
+	if (zl_zone_message_take(&link->reader, frame, &message, err) < 0)
 		return -1;
 	return message == NULL ? 0 : take_message(link, message, err);
 }
@@ -345,7 +345,7 @@ void zl_link_init(struct zl_link *link, struct zl_reactor *reactor,
 	        .source = {.fd = -1},
 	};
 	link->reader.type = &zl__zone__to_zone__descriptor;
-	link->reader.partial.limit = ZL_MESSAGE_TO_ZONE_MAX;
+	link->reader.partial.limit = ZL_ZONE_MESSAGE_TO_ZONE_MAX;
 }
 
 void zl_link_release(struct zl_link *link)
@@ -353,6 +353,6 @@ void zl_link_release(struct zl_link *link)
 	drop_transport(link);
 	zl_source_close(link->reactor, &link->listener);
 	zl_frame_parser_release(&link->parser);
-	zl_message_reader_release(&link->reader);
+	zl_zone_message_reader_release(&link->reader);
 	zl_buffer_release(&link->out);
 }

@@ -22,7 +22,7 @@ struct zl_reply {
 };
 
 struct zl_link_handlers {
-	// A request other than hello. Takes the message over (zl_message_free).
+	// A request other than hello. Takes the message over (zl_zone_message_free).
 	void (*request)(void *user, struct zl_reply reply, Zl__Zone__ToZone *message);
 	// A stream's frame. DATA_LOSS ends the session.
 	int (*frame)(void *user, const struct zl_frame *frame, struct zl_error *err);
@@ -43,7 +43,7 @@ struct zl_link {
 	struct zl_transport *transport; // NULL: no daemon is connected
 	bool vchan;
 	struct zl_frame_parser parser;
-	struct zl_message_reader reader;
+	struct zl_zone_message_reader reader;
 	struct zl_buffer out;
 	size_t out_done;
 	uint64_t session; // counts up with each hello

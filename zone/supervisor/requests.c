@@ -31,7 +31,7 @@ static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *me
 		zl_link_reply_failure(&s->link, reply, &err);
 	else
 		handlers[kind](s, reply, message);
-	zl_message_free(message);
+	zl_zone_message_free(message);
 }
 
 static int take_frame(void *user, const struct zl_frame *frame, struct zl_error *err)
