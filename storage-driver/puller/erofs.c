@@ -6,12 +6,13 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "base/strv.h"
 #include "storage-driver/digest.h"
 #include "storage-driver/printable.h"
+#include "storage-driver/puller/child.h"
 #include "storage-driver/puller/job.h"
-#include "storage-driver/puller/sandbox.h"
 
 // Enough for a million entries, with a reserve; a zone root has some thousands.
 static const uint64_t memory_max = UINT64_C(4) << 30;
@@ -48,20 +49,12 @@ static int spawn(struct zl_erofs *erofs, char **argv, int input, const int *extr
 {
 	struct zl_spawn how = ZL_SPAWN_INIT;
 
-	how.program = argv[0];
 	how.argv = (const char *const *)argv;
 	how.stdin_fd = input;
 	how.stderr_fd = erofs->diagnostics;
 	how.extra_fds = extra;
 	how.extra_count = count;
-	if (zl_spawn_start(&how, &erofs->process, err) < 0) {
-		if (err->code != ZL_NOT_FOUND)
-			return -1;
-		return zl_error_set(err, ZL_FAILED_PRECONDITION,
-		        "mkfs.erofs is missing; install the package erofs-utils (1.8 or newer)");
-	}
-	zl_sandbox_limit_child(erofs->process.pid, memory_max);
-	return 0;
+	return zl_child_start(&how, memory_max, &erofs->process, err);
 }
 
 int zl_erofs_start(
@@ -111,6 +104,9 @@ int zl_erofs_finish(struct zl_erofs *erofs, struct zl_error *err)
 		return -1;
 	if (status == 0)
 		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == ZL_CHILD_MISSING)
+		return zl_error_set(err, ZL_FAILED_PRECONDITION,
+		        "mkfs.erofs is missing; install the package erofs-utils (1.8 or newer)");
 	return zl_error_set(err, ZL_INVALID_ARGUMENT, "mkfs.erofs cannot write it (%s): %s",
 	        zl_status_describe(status, reason, sizeof(reason)),
 	        last_words(erofs->diagnostics, words, sizeof(words)));

@@ -3,9 +3,9 @@
 // zonelet-pull: fetches one image and makes its EROFS blobs, as a process of its own that gives its
 // rights away first (sandbox.h). Started by zoneletd only; job.h is its whole interface.
 
-#include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/strv.h"
 #include "storage-driver/image_config.h"
+#include "storage-driver/puller/child.h"
 #include "storage-driver/puller/erofs.h"
 #include "storage-driver/puller/implied.h"
 #include "storage-driver/puller/job.h"
@@ -329,12 +330,14 @@ static int prepare(struct pull *pull, struct zl_error *err)
 	        err);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct pull pull = {.blobs_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 	struct zl_error err = ZL_ERROR_INIT;
 	int result;
 
+	if (zl_child_asked(argc, argv))
+		return zl_child_main(argc, argv);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(022);
 	result = prepare(&pull, &err);

@@ -41,13 +41,6 @@ static int set_limits(struct zl_error *err)
 	return set_limit(RLIMIT_NOFILE, OPEN_FILES_MAX, err);
 }
 
-void zl_sandbox_limit_child(pid_t pid, uint64_t bytes)
-{
-	struct rlimit limit = {bytes, bytes};
-
-	(void)prlimit(pid, RLIMIT_AS, &limit, NULL);
-}
-
 static int become(const char *user, struct zl_error *err)
 {
 	struct passwd entry;
@@ -74,6 +67,7 @@ static int become(const char *user, struct zl_error *err)
 enum {
 	READ = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
 	RUN = READ | LANDLOCK_ACCESS_FS_EXECUTE,
+	SELF = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE,
 	DEVICE = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
 	FILL = READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
 	       LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE,
@@ -83,17 +77,11 @@ static const struct {
 	const char *path;
 	uint64_t access;
 } system_paths[] = {
-        {"/usr", RUN},
-        {"/bin", RUN},
-        {"/lib", RUN},
-        {"/lib64", RUN},
+        {"/usr", RUN}, {"/bin", RUN}, {"/lib", RUN}, {"/lib64", RUN},
         {"/etc", READ}, // resolver, certificates, OpenSSL's settings
-        {"/proc", READ},
-        {"/run/systemd/resolve", READ},
-        {"/run/NetworkManager", READ},
-        {"/run/resolvconf", READ},
-        {"/dev/null", DEVICE},
-        {"/dev/urandom", DEVICE},
+        {"/proc", READ}, {"/run/systemd/resolve", READ}, {"/run/NetworkManager", READ},
+        {"/run/resolvconf", READ}, {"/dev/null", DEVICE}, {"/dev/urandom", DEVICE},
+        {"/proc/self/exe", SELF}, // child.h
 };
 
 // All rights of the first version, and what each later one added, up to the kernel's.

@@ -7,9 +7,6 @@
 #ifndef ZL_STORAGE_DRIVER_PULLER_SANDBOX_H
 #define ZL_STORAGE_DRIVER_PULLER_SANDBOX_H
 
-#include <stdint.h>
-#include <sys/types.h>
-
 #include "base/error.h"
 
 struct zl_sandbox {
@@ -21,8 +18,5 @@ struct zl_sandbox {
 // Call it while the process has one thread. A kernel without Landlock (or with it switched off) is
 // no error: the other walls stand.
 int zl_sandbox_enter(const struct zl_sandbox *sandbox, struct zl_error *err);
-
-// Limits the memory of a child (address space, bytes).
-void zl_sandbox_limit_child(pid_t pid, uint64_t bytes);
 
 #endif

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import select
 import signal
 import ssl
 import stat
@@ -537,10 +538,50 @@ def test_a_killed_daemon_takes_its_puller_along(store, registry, tmp_path):
     watch = os.pidfd_open(children[0])
     daemon.kill()
     daemon.wait()
-    import select
     assert select.select([watch], [], [], 20)[0], "zonelet-pull outlives its daemon"
     os.close(watch)
     stalled.set()
+    assert store("list") == []
+    assert store.left() == []
+
+
+def below(pid):
+    """The children of a process, whichever of its threads started them."""
+    found = []
+    for path in pathlib.Path("/proc/%d/task" % pid).glob("*/children"):
+        found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+def test_a_killed_puller_takes_mkfs_along(store, registry, tmp_path):
+    image = Image([tar([("big", noise(600_000))])])
+    reference = registry.add("app", image)
+    started, stalled = threading.Event(), threading.Event()
+
+    def fault(handler, request):
+        if image.layers[0]["digest"] not in request.path:
+            return False
+        handler.reply(200, registry.blobs[image.layers[0]["digest"]][:300_000], length=image.layers[0]["size"])
+        handler.wfile.flush()
+        started.set()
+        stalled.wait(60)
+        return True
+
+    registry.fault = fault
+    daemon = subprocess.Popen(store.command("pull", reference), stderr=subprocess.DEVNULL)
+    try:
+        assert started.wait(20)
+        puller, = below(daemon.pid)
+        mkfs, = below(puller)
+        watch = os.pidfd_open(mkfs)
+        os.kill(puller, signal.SIGKILL)
+        assert select.select([watch], [], [], 20)[0], "mkfs.erofs outlives its puller"
+        os.close(watch)
+        assert daemon.wait(20) == 1
+    finally:
+        stalled.set()
+        daemon.kill()
+        daemon.wait()
     assert store("list") == []
     assert store.left() == []
 
