@@ -73,10 +73,20 @@ static void on_closed(void *user, const struct zl_error *why)
 	zl_tasks_post(sandbox->services->tasks, died_task, zl_sandbox_ref(sandbox));
 }
 
+static void on_opening(void *user, struct zl_zone_client *client)
+{
+	struct zl_sandbox *sandbox = user;
+
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->opening = client;
+	pthread_mutex_unlock(&sandbox->lock);
+}
+
 static const struct zl_zone_callbacks callbacks = {
         .output = on_output,
         .exited = on_exited,
         .closed = on_closed,
+        .opening = on_opening,
 };
 
 int zl_sandbox_connect(
@@ -98,8 +108,20 @@ int zl_sandbox_connect(
 	zl_timeline_mark(sandbox, "hello");
 	pthread_mutex_lock(&sandbox->lock);
 	sandbox->client = client;
+	sandbox->opening = NULL;
 	pthread_mutex_unlock(&sandbox->lock);
 	return 0;
+}
+
+void zl_sandbox_abort_channel(struct zl_sandbox *sandbox, const struct zl_error *why)
+{
+	// Under the lock, so that nobody closes the client meanwhile.
+	pthread_mutex_lock(&sandbox->lock);
+	if (sandbox->opening != NULL)
+		zl_zone_client_abort(sandbox->opening, why);
+	if (sandbox->client != NULL)
+		zl_zone_client_abort(sandbox->client, why);
+	pthread_mutex_unlock(&sandbox->lock);
 }
 
 void zl_sandbox_disconnect(struct zl_sandbox *sandbox)

@@ -16,4 +16,8 @@ int zl_sandbox_connect(
 // Closes the channel, if there is one. Inside the gate, exclusive.
 void zl_sandbox_disconnect(struct zl_sandbox *sandbox);
 
+// From any thread: the zone is gone, which a channel of shared memory does not notice. Whoever
+// waits for it fails with this error; the channel is still to be closed with zl_sandbox_disconnect.
+void zl_sandbox_abort_channel(struct zl_sandbox *sandbox, const struct zl_error *why);
+
 #endif

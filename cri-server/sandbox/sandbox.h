@@ -91,8 +91,9 @@ struct zl_sandbox {
 	int64_t domid;  // -1: none
 	int64_t pid;    // supervisor under `host`; 0: none
 	int64_t pid_started;
-	char **ips;                    // NULL-terminated
-	struct zl_zone_client *client; // NULL while there is no channel; see zl_sandbox_client
+	char **ips;                     // NULL-terminated
+	struct zl_zone_client *client;  // NULL while there is no channel; see zl_sandbox_client
+	struct zl_zone_client *opening; // one that waits for the hello, only to be aborted
 	struct zl_image_disk disks[ZL_IMAGE_DISKS];
 	struct zl_container *containers; // hash by id (hh_sandbox)
 	struct zl_exec *execs;           // hash by exec id

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/services.h"
 #include "zone/channel/transport.h"
@@ -104,6 +105,16 @@ static void ended_task(void *argument)
 	zl_sandbox_unref(sandbox);
 }
 
+static void abort_channel(struct zl_sandbox *sandbox)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+
+	pthread_mutex_lock(&sandbox->lock);
+	zl_error_set(&why, ZL_UNAVAILABLE, "%s", sandbox->message);
+	pthread_mutex_unlock(&sandbox->lock);
+	zl_sandbox_abort_channel(sandbox, &why);
+}
+
 static void on_domain_event(void *user, uint32_t domid, enum zl_domain_end end)
 {
 	struct zl_sandbox *sandbox = user;
@@ -112,6 +123,7 @@ static void on_domain_event(void *user, uint32_t domid, enum zl_domain_end end)
 	if (end == ZL_DOMAIN_RUNNING)
 		return;
 	record_end(sandbox, end);
+	abort_channel(sandbox);
 	zl_tasks_post(sandbox->services->tasks, ended_task, zl_sandbox_ref(sandbox));
 }
 

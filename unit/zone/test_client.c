@@ -3,6 +3,7 @@
 // The client against supervisors that lie. Each plays its part on a thread, over a socket pair.
 #include <check.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,8 +79,19 @@ static void on_closed(void *user, const struct zl_error *why)
 	pthread_mutex_unlock(&heard.lock);
 }
 
+static struct zl_zone_client *opening;
+
+static void on_opening(void *user, struct zl_zone_client *client)
+{
+	(void)user;
+	pthread_mutex_lock(&heard.lock);
+	opening = client;
+	pthread_cond_broadcast(&heard.changed);
+	pthread_mutex_unlock(&heard.lock);
+}
+
 static const struct zl_zone_callbacks callbacks = {
-        .output = on_output, .exited = on_exited, .closed = on_closed};
+        .output = on_output, .exited = on_exited, .closed = on_closed, .opening = on_opening};
 
 // ---- the peer's means
 
@@ -576,6 +588,126 @@ START_TEST(death_in_a_call)
 }
 END_TEST
 
+// ---- a zone that is known to be gone, though its channel says nothing
+
+static const struct zl_error gone = {.code = ZL_UNAVAILABLE, .message = "the domain crashed"};
+
+struct caller {
+	struct stage *stage;
+	pthread_t thread;
+	struct zl_error err;
+	int result;
+};
+
+static void *caller_main(void *data)
+{
+	struct caller *caller = data;
+
+	caller->result =
+	        zl_zone_container_signal(caller->stage->client, ID, 9, false, NULL, &caller->err);
+	return NULL;
+}
+
+enum { CALLERS = 4 };
+static sem_t asked;
+
+// Takes all requests and answers none.
+static void part_mute(struct peer *peer)
+{
+	Zl__Zone__ToZone *request;
+
+	greet(peer);
+	while ((request = next_request(peer)) != NULL) {
+		zl_zone_message_free(request);
+		(void)sem_post(&asked);
+	}
+}
+
+START_TEST(abort_fails_all_calls)
+{
+	struct caller callers[CALLERS];
+	struct stage stage;
+
+	(void)sem_init(&asked, 0, 0);
+	raise_curtain(&stage, part_mute, NULL);
+	ck_assert_ptr_nonnull(stage.client);
+	for (int i = 0; i < CALLERS; i++) {
+		callers[i] = (struct caller){.stage = &stage, .result = 1};
+		ck_assert_int_eq(
+		        pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]), 0);
+	}
+	for (int i = 0; i < CALLERS; i++)
+		(void)sem_wait(&asked);
+	zl_zone_client_abort(stage.client, &gone);
+	for (int i = 0; i < CALLERS; i++) {
+		pthread_join(callers[i].thread, NULL);
+		ck_assert_int_eq(callers[i].result, -1);
+		ck_assert_int_eq(callers[i].err.code, ZL_UNAVAILABLE);
+		ck_assert_str_eq(callers[i].err.message, gone.message);
+	}
+	// Later calls fail the same, and the first reason stays.
+	zl_zone_client_abort(stage.client, &(struct zl_error){.code = ZL_INTERNAL});
+	ck_assert_int_lt(create(&stage), 0);
+	ck_assert_str_eq(stage.err.message, gone.message);
+	wait_closed();
+	ck_assert_str_eq(heard.why.message, gone.message);
+	drop_curtain(&stage);
+}
+END_TEST
+
+static void part_silent_opening(struct peer *peer)
+{
+	pthread_mutex_lock(&heard.lock);
+	while (opening == NULL)
+		pthread_cond_wait(&heard.changed, &heard.lock);
+	zl_zone_client_abort(opening, &gone);
+	pthread_mutex_unlock(&heard.lock);
+	linger(peer);
+}
+
+START_TEST(abort_ends_the_wait_for_a_hello)
+{
+	struct stage stage;
+
+	opening = NULL;
+	raise_curtain(&stage, part_silent_opening, NULL);
+	ck_assert_ptr_null(stage.client);
+	ck_assert_int_eq(stage.err.code, ZL_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(stage.err.message, gone.message));
+	ck_assert_ptr_null(opening);
+	ck_assert(!heard.closed);
+	drop_curtain(&stage);
+}
+END_TEST
+
+// What a zone printed before it died is not lost.
+static void part_last_words(struct peer *peer)
+{
+	struct zl_frame frame = {
+	        .kind = ZL_FRAME_DATA, .stream = 2, .bytes = (const uint8_t *)"last", .length = 4};
+
+	greet(peer);
+	open_container(peer);
+	send_frame(peer, &frame);
+	(void)sem_post(&asked);
+	linger(peer);
+}
+
+START_TEST(abort_delivers_last_words)
+{
+	struct stage stage;
+
+	(void)sem_init(&asked, 0, 0);
+	raise_curtain(&stage, part_last_words, NULL);
+	ck_assert_int_eq(create(&stage), 0);
+	(void)sem_wait(&asked);
+	zl_zone_client_abort(stage.client, &gone);
+	wait_closed();
+	ck_assert_uint_eq(heard.bytes, 4);
+	drop_curtain(&stage);
+}
+END_TEST
+
 // ---- consumption
 
 static void part_talker(struct peer *peer)
@@ -690,6 +822,9 @@ TCase *client_tests(void)
 	tcase_add_loop_test(tests, lie_ends_the_channel, 0, (int)ZL_ARRAY_SIZE(lies));
 	tcase_add_test(tests, wrong_reply);
 	tcase_add_test(tests, death_in_a_call);
+	tcase_add_test(tests, abort_fails_all_calls);
+	tcase_add_test(tests, abort_ends_the_wait_for_a_hello);
+	tcase_add_test(tests, abort_delivers_last_words);
 	tcase_add_test(tests, unconsumed_is_offered_again);
 	tcase_add_test(tests, abandoned_exec_is_killed);
 	return tests;

@@ -35,26 +35,46 @@ void zl_client_free(struct zl_zone_client *client)
 	free(client);
 }
 
-// The channel is over. On the loop's thread.
-static void end_channel(struct zl_zone_client *client, const struct zl_error *why)
+// Under the lock: whoever waits learns why. The first reason stays.
+static void fail_all(struct zl_zone_client *client, const struct zl_error *why)
 {
 	struct process *process;
 	struct process *next;
+
+	if (!client->ended)
+		client->why = *why;
+	client->ended = true;
+	zl_client_fail_calls(client);
+	HASH_ITER (hh, client->processes, process, next) {
+		zl_process_wake(process);
+	}
+}
+
+// The channel is over. On the loop's thread.
+static void end_channel(struct zl_zone_client *client, const struct zl_error *why)
+{
 	bool established;
 
 	zl_loop_task_detach(&client->task);
 	zl_transport_close(zl_take(client->transport));
 	pthread_mutex_lock(&client->lock);
-	client->ended = true;
-	client->why = *why;
+	fail_all(client, why);
 	established = client->established;
-	zl_client_fail_calls(client);
-	HASH_ITER (hh, client->processes, process, next) {
-		zl_process_wake(process);
+	pthread_mutex_unlock(&client->lock);
+	// Once ended, it changes no more.
+	if (established)
+		client->callbacks.closed(client->user, &client->why);
+}
+
+void zl_zone_client_abort(struct zl_zone_client *client, const struct zl_error *why)
+{
+	pthread_mutex_lock(&client->lock);
+	if (!client->ended) {
+		fail_all(client, why);
+		client->aborted = true;
+		zl_loop_task_wake(&client->task);
 	}
 	pthread_mutex_unlock(&client->lock);
-	if (established)
-		client->callbacks.closed(client->user, why);
 }
 
 static int take_control(
@@ -170,8 +190,19 @@ static void settle_all(struct zl_zone_client *client)
 	}
 }
 
+static bool was_aborted(struct zl_zone_client *client)
+{
+	bool aborted;
+
+	pthread_mutex_lock(&client->lock);
+	aborted = client->aborted;
+	pthread_mutex_unlock(&client->lock);
+	return aborted;
+}
+
 static int run_client(struct zl_zone_client *client, struct zl_error *err)
 {
+	bool aborted = was_aborted(client);
 	bool more = false;
 	bool offer;
 	uint32_t events;
@@ -186,7 +217,7 @@ static int run_client(struct zl_zone_client *client, struct zl_error *err)
 	pthread_mutex_unlock(&client->lock);
 	if (offer)
 		zl_output_offer_all(client);
-	if (read_some(client, &more, err) < 0)
+	if (read_some(client, &more, err) < 0 || aborted)
 		return -1;
 	pthread_mutex_lock(&client->lock);
 	result = open < 0 && !more ? -1 : fill_and_write(client, err);
@@ -274,7 +305,11 @@ struct zl_zone_client *zl_zone_client_open(struct zl_zone_loop *loop,
 		zl_client_free(client);
 		return NULL;
 	}
+	if (callbacks->opening != NULL)
+		callbacks->opening(user, client);
 	if (say_hello(client, nonce, cancel, err) < 0) {
+		if (callbacks->opening != NULL)
+			callbacks->opening(user, NULL);
 		zl_zone_client_close(client);
 		zl_error_wrap(err, "the supervisor did not say hello");
 		if (err != NULL && (err->code == ZL_DEADLINE_EXCEEDED || err->code == ZL_CANCELLED))

@@ -2,10 +2,10 @@
 //
 // The daemon's side of the channel to a supervisor.
 //
-// One zl_zone_client per sandbox; one zl_zone_loop (an epoll thread) moves the bytes of all of them.
-// Calls block the calling worker thread until the reply, the token, or the end of the channel.
-// Every byte from the zone is hostile: frames are bounded and validated before they are believed,
-// and a violation ends the channel with DATA_LOSS.
+// One zl_zone_client per sandbox; one zl_zone_loop (an epoll thread) moves the bytes of all of
+// them. Calls block the calling worker thread until the reply, the token, or the end of the
+// channel. Every byte from the zone is hostile: frames are bounded and validated before they are
+// believed, and a violation ends the channel with DATA_LOSS.
 //
 // Output is never lost: the supervisor keeps each stream's bytes until the daemon says that it
 // consumed them, and after a reconnect sends again from there (zone/protocol/frame.h).
@@ -46,28 +46,38 @@ struct zl_zone_callbacks {
 	// stream. Returns how many it has consumed for good, 0 to length; the rest is offered again
 	// with the next bytes, or at once on zl_zone_client_resume. `eof`: nothing follows `bytes`.
 	size_t (*output)(void *user, const char *container_id, const char *exec_id,
-		enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length,
-		bool eof);
+	        enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length,
+	        bool eof);
 	void (*exited)(void *user, const struct zl_zone_exit *exit);
 	// The channel ended (zone died, supervisor died, protocol violation). Last callback.
 	void (*closed)(void *user, const struct zl_error *why);
+	// May be NULL. Called by zl_zone_client_open, on its caller's thread: with the client
+	// before it waits for the hello, so that another thread can end that wait with
+	// zl_zone_client_abort, and with NULL before a client that got no hello is freed.
+	void (*opening)(void *user, struct zl_zone_client *client);
 };
 
 // Takes the transport over. Does the hello: checks the protocol's version, tells the consumed
 // offsets (by asking `callbacks`' owner through zl_zone_resume, below) and returns when the
 // supervisor has answered. UNAVAILABLE: it never says hello before the token fires.
-struct zl_zone_client *zl_zone_client_open(struct zl_zone_loop *loop, struct zl_transport *transport,
-	const struct zl_zone_callbacks *callbacks, void *user, const struct zl_cancel *cancel,
-	struct zl_error *err);
+struct zl_zone_client *zl_zone_client_open(struct zl_zone_loop *loop,
+        struct zl_transport *transport, const struct zl_zone_callbacks *callbacks, void *user,
+        const struct zl_cancel *cancel, struct zl_error *err);
 // Closes the channel; the zone and its containers go on. No callback runs after its return.
 void zl_zone_client_close(struct zl_zone_client *client);
 
+// The zone is known to be gone: every call that waits fails at once with this error, and so does
+// every later one. The channel itself cannot tell (a ring of shared memory outlives the domain at
+// its other end). Output that has arrived is still delivered, then comes `closed`. From any thread,
+// in a callback too; does not block. Once ended, further calls change nothing.
+void zl_zone_client_abort(struct zl_zone_client *client, const struct zl_error *why);
+
 // What the hello said.
 struct zl_zone_hello {
-	uint32_t protocol;         // version agreed on
+	uint32_t protocol; // version agreed on
 	char supervisor_version[64];
-	int64_t boot_ns;           // monotonic clock of the zone when the hello was sent
-	bool configured;           // zl_zone_configure was done before (this is a reconnect)
+	int64_t boot_ns; // monotonic clock of the zone when the hello was sent
+	bool configured; // zl_zone_configure was done before (this is a reconnect)
 };
 const struct zl_zone_hello *zl_zone_client_hello(const struct zl_zone_client *client);
 
@@ -81,10 +91,10 @@ struct zl_zone_route {
 	const char *gateway;     // NULL: on link
 };
 struct zl_zone_interface {
-	const char *name;        // wanted name: "eth0"
-	const char *mac;         // finds it: the MAC that the device was made with, "02:…"
-	const char *set_mac;     // the MAC it shall have (the pod's, by CNI); NULL: as it is
-	uint32_t mtu;            // 0: leave
+	const char *name;    // wanted name: "eth0"
+	const char *mac;     // finds it: the MAC that the device was made with, "02:…"
+	const char *set_mac; // the MAC it shall have (the pod's, by CNI); NULL: as it is
+	uint32_t mtu;        // 0: leave
 	const struct zl_zone_address *addresses;
 	size_t address_count;
 	const struct zl_zone_route *routes;
@@ -100,47 +110,48 @@ struct zl_zone_config {
 	size_t interface_count;
 	const struct zl_zone_sysctl *sysctls;
 	size_t sysctl_count;
-	const char *resolv_conf;   // text of the containers' /etc/resolv.conf, NULL: none
+	const char *resolv_conf;    // text of the containers' /etc/resolv.conf, NULL: none
 	const char *scratch_device; // block device with ext4 for writable layers ("/dev/xvdb"), or
 	const char *scratch_path;   // a directory for them (`host`); exactly one is set
-	int64_t realtime_ns;       // daemon's clock, the zone sets its own by it if it is off; 0: leave
-	uint64_t shm_bytes;        // size of the pod's /dev/shm; 0: 64 MiB
-	const void *entropy;       // bytes credited to the zone's random pool, up to 64
+	int64_t realtime_ns; // daemon's clock, the zone sets its own by it if it is off; 0: leave
+	uint64_t shm_bytes;  // size of the pod's /dev/shm; 0: 64 MiB
+	const void *entropy; // bytes credited to the zone's random pool, up to 64
 	size_t entropy_length;
 };
 // Idempotent: the same configuration again is fine.
 int zl_zone_configure(struct zl_zone_client *client, const struct zl_zone_config *config,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 
 // Ends all containers (SIGKILL), unmounts, powers the zone off (a `host` supervisor exits). The
 // channel closes. Grace is the containers' own StopContainer before it.
 int zl_zone_shutdown(
-	struct zl_zone_client *client, const struct zl_cancel *cancel, struct zl_error *err);
+        struct zl_zone_client *client, const struct zl_cancel *cancel, struct zl_error *err);
 
 // ---- containers
 
 struct zl_zone_rootfs {
-	const char *image_device;  // block device with EROFS ("/dev/xvdc"), waited for by uevent; or
-	const char *const *image_files; // NULL-terminated: merged.erofs, then the layers in order
-					// (`host`: mounted file-backed, kernel 6.12); exactly one is set
-	bool readonly;             // no writable layer
+	const char *image_device; // block device with EROFS ("/dev/xvdc"), waited for by uevent; or
+	const char *const
+	        *image_files; // NULL-terminated: merged.erofs, then the layers in order
+	                      // (`host`: mounted file-backed, kernel 6.12); exactly one is set
+	bool readonly;        // no writable layer
 };
 struct zl_zone_container {
 	const char *id;
 	struct zl_zone_rootfs rootfs;
-	const char *oci_spec;      // JSON; root.path is set by the supervisor
-	bool stdin_open;           // keep a stdin stream
-	bool stdin_once;           // close it when its first writer is gone
+	const char *oci_spec; // JSON; root.path is set by the supervisor
+	bool stdin_open;      // keep a stdin stream
+	bool stdin_once;      // close it when its first writer is gone
 	bool terminal;
 	// Who the process is. The supervisor resolves it against /etc/passwd and /etc/group of the
 	// container's root (hostile input stays in the zone) and puts the result into the spec's
 	// process.user. "", "1000", "name", "name:group", "1000:1000" as in an image config.
 	const char *user;
-	bool has_group;            // `group` replaces the primary group that `user` gives
+	bool has_group; // `group` replaces the primary group that `user` gives
 	uint32_t group;
 	const uint32_t *supplemental_groups;
 	size_t supplemental_group_count;
-	bool merge_groups;         // SupplementalGroupsPolicy Merge: also those in /etc/group
+	bool merge_groups; // SupplementalGroupsPolicy Merge: also those in /etc/group
 };
 // Who it turned out to be.
 struct zl_zone_user {
@@ -150,18 +161,19 @@ struct zl_zone_user {
 	size_t group_count;
 };
 // INVALID_ARGUMENT: no such user or group in the image. ret_user may be NULL.
-int zl_zone_container_create(struct zl_zone_client *client, const struct zl_zone_container *container,
-	struct zl_zone_user *ret_user, const struct zl_cancel *cancel, struct zl_error *err);
+int zl_zone_container_create(struct zl_zone_client *client,
+        const struct zl_zone_container *container, struct zl_zone_user *ret_user,
+        const struct zl_cancel *cancel, struct zl_error *err);
 // *ret_pid: pid in the zone. NOT_FOUND / INVALID_ARGUMENT with crun's words when the command is
 // not there or may not be run.
 int zl_zone_container_start(struct zl_zone_client *client, const char *id, int32_t *ret_pid,
-	int64_t *ret_started_ns, const struct zl_cancel *cancel, struct zl_error *err);
+        int64_t *ret_started_ns, const struct zl_cancel *cancel, struct zl_error *err);
 // A container that is not running is success for SIGKILL and NOT_FOUND else. `all`: every process.
 int zl_zone_container_signal(struct zl_zone_client *client, const char *id, int signal, bool all,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 // Kills what runs, removes crun's state, unmounts, removes the writable layer. Absent is success.
 int zl_zone_container_delete(struct zl_zone_client *client, const char *id,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 
 enum zl_zone_state { ZL_ZONE_CREATED, ZL_ZONE_STARTED, ZL_ZONE_EXITED };
 struct zl_zone_status {
@@ -175,12 +187,12 @@ struct zl_zone_status {
 };
 // All containers the supervisor knows, for the daemon's restart. The caller frees *ret.
 int zl_zone_container_list(struct zl_zone_client *client, struct zl_zone_status **ret,
-	size_t *ret_count, const struct zl_cancel *cancel, struct zl_error *err);
+        size_t *ret_count, const struct zl_cancel *cancel, struct zl_error *err);
 
 // After a reconnect: consumption of this stream goes on at `offset` (what the log has). Call before
 // zl_zone_client_resume for each stream that is not at 0.
 int zl_zone_stream_seek(struct zl_zone_client *client, const char *container_id,
-	enum zl_zone_stream stream, uint64_t offset, struct zl_error *err);
+        enum zl_zone_stream stream, uint64_t offset, struct zl_error *err);
 // Lets output flow. Until then the supervisor keeps it. Also offers unconsumed bytes again.
 int zl_zone_client_resume(struct zl_zone_client *client, struct zl_error *err);
 
@@ -188,7 +200,7 @@ int zl_zone_client_resume(struct zl_zone_client *client, struct zl_error *err);
 
 struct zl_zone_exec {
 	const char *container_id;
-	const char *exec_id;    // made by the caller, unique in the sandbox
+	const char *exec_id;     // made by the caller, unique in the sandbox
 	const char *oci_process; // JSON of an OCI `process` object
 	bool stdin_open;
 	bool terminal;
@@ -196,16 +208,16 @@ struct zl_zone_exec {
 // Starts it; output and exit come through the callbacks with this exec_id. After its exit and the
 // eof of both streams the supervisor forgets it.
 int zl_zone_exec_start(struct zl_zone_client *client, const struct zl_zone_exec *exec,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 // SIGKILL to the exec's processes; gone already is success.
 int zl_zone_exec_kill(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	const struct zl_cancel *cancel, struct zl_error *err);
+        const struct zl_cancel *cancel, struct zl_error *err);
 // Sends bytes to stdin (exec_id NULL: the container's), blocking while its window is full; a final
 // call with length 0 closes it.
 int zl_zone_stdin_write(struct zl_zone_client *client, const char *container_id,
-	const char *exec_id, const void *bytes, size_t length, const struct zl_cancel *cancel,
-	struct zl_error *err);
+        const char *exec_id, const void *bytes, size_t length, const struct zl_cancel *cancel,
+        struct zl_error *err);
 int zl_zone_resize(struct zl_zone_client *client, const char *container_id, const char *exec_id,
-	uint32_t columns, uint32_t rows, const struct zl_cancel *cancel, struct zl_error *err);
+        uint32_t columns, uint32_t rows, const struct zl_cancel *cancel, struct zl_error *err);
 
 #endif

@@ -101,6 +101,7 @@ struct zl_zone_client {
 	bool offer;       // zl_zone_client_resume: offer pending bytes again
 	bool inputs_due;  // some stdin has bytes to send
 	bool ended;
+	bool aborted;        // by zl_zone_client_abort: the loop still has to end the channel
 	struct zl_error why; // it ended
 };
 
