@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-bridge/cni.h"
 
-#include <pthread.h>
+#include <limits.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/strv.h"
-#include "cni-bridge/attachment.h"
-#include "cni-bridge/confdir.h"
-#include "cni-bridge/conflist.h"
+#include "cni-bridge/instance.h"
 #include "cni-bridge/netlink.h"
 #include "cni-bridge/netns.h"
-#include "cni-bridge/plugin.h"
-#include "cni-bridge/result.h"
-
-// The kubelet knows one interface of a pod, and every runtime calls it so.
-static const char IFNAME[] = "eth0";
-
-// How long the plugins' own "ready" is believed. The kubelet asks for the node's status every few
-// seconds, and a STATUS costs a process for each plugin.
-static const int64_t STATUS_VALID_NS = 10 * ZL_NS_PER_SECOND;
-
-// Lock order: status_lock, then the lock inside confdir.
-struct zl_cni {
-	struct zl_confdir confdir;
-	char **bin_dirs;
-	char *cache_dir;
-	int timeout_ms;
-	pthread_mutex_t status_lock; // guards ready_until; held while STATUS runs
-	int64_t ready_until;         // monotonic; until then all plugins' STATUS counts as good
-};
+#include "cni-bridge/ranges.h"
 
 // ---- open, close
+
+static void init_locks(struct zl_cni *cni)
+{
+	(void)pthread_rwlock_init(&cni->activity, NULL);
+	(void)pthread_mutex_init(&cni->status_lock, NULL);
+	(void)pthread_mutex_init(&cni->cidrs_lock, NULL);
+}
 
 struct zl_cni *zl_cni_open(const struct zl_cni_options *options, struct zl_error *err)
 {
@@ -44,11 +30,12 @@ struct zl_cni *zl_cni_open(const struct zl_cni_options *options, struct zl_error
 	}
 	while (options->bin_dirs[dirs] != NULL)
 		dirs++;
-	(void)pthread_mutex_init(&cni->status_lock, NULL);
+	init_locks(cni);
 	cni->timeout_ms = options->timeout_ms;
 	cni->cache_dir = zl_strdup(options->cache_dir, err);
 	cni->bin_dirs = zl_strv_copy((char *const *)options->bin_dirs, dirs, err);
 	if (cni->cache_dir == NULL || cni->bin_dirs == NULL ||
+	        zl_ranges_load(cni->cache_dir, &cni->cidrs, &cni->ranges, err) < 0 ||
 	        zl_confdir_open(&cni->confdir, options->conf_dir, err) < 0) {
 		zl_cni_close(cni);
 		return NULL;
@@ -63,96 +50,62 @@ void zl_cni_close(struct zl_cni *cni)
 	zl_confdir_close(&cni->confdir);
 	zl_strv_free(cni->bin_dirs);
 	free(cni->cache_dir);
+	free(cni->cidrs);
+	json_decref(cni->ranges);
+	(void)pthread_rwlock_destroy(&cni->activity);
 	(void)pthread_mutex_destroy(&cni->status_lock);
+	(void)pthread_mutex_destroy(&cni->cidrs_lock);
 	free(cni);
 }
 
-// ---- running the chain
-
-static int run_plugin(const struct zl_cni *cni, const char *command,
-        const struct zl_attachment *pod, const char *netns, size_t index, json_t *previous,
-        const struct zl_cancel *cancel, json_t **ret_result, struct zl_error *err)
+struct zl_chain zl_cni_chain(
+        const struct zl_cni *cni, int timeout_limit_ms, const struct zl_cancel *cancel)
 {
-	zl_auto(json) json_t *request =
-	        zl_conflist_request(&pod->list, index, pod->runtime, previous, err);
-	struct zl_plugin_call call = {
+	return (struct zl_chain){
 	        .bin_dirs = (const char *const *)cni->bin_dirs,
-	        .timeout_ms = cni->timeout_ms,
-	        .command = command,
-	        .type = pod->list.plugins[index].type,
-	        .container_id = pod->id,
-	        .netns = netns,
-	        .ifname = IFNAME,
-	        .args = pod->args,
-	        .request = request,
+	        .timeout_ms =
+	                cni->timeout_ms < timeout_limit_ms ? cni->timeout_ms : timeout_limit_ms,
 	        .cancel = cancel,
 	};
-
-	if (request == NULL)
-		return -1;
-	return zl_plugin_run(&call, ret_result, err);
 }
 
-// Each plugin gets the result of the one before; that of the last is the pod's.
-static int add_chain(const struct zl_cni *cni, struct zl_attachment *pod,
-        const struct zl_cancel *cancel, struct zl_error *err)
+// ---- the node's pod CIDRs
+
+json_t *zl_cni_ranges(struct zl_cni *cni)
 {
-	zl_auto(json) json_t *result = NULL;
+	json_t *ranges;
 
-	for (size_t i = 0; i < pod->list.plugin_count; i++) {
-		json_t *next = NULL;
+	(void)pthread_mutex_lock(&cni->cidrs_lock);
+	ranges = json_incref(cni->ranges);
+	(void)pthread_mutex_unlock(&cni->cidrs_lock);
+	return ranges;
+}
 
-		if (zl_cancel_check(cancel, err) < 0 ||
-		        run_plugin(cni, "ADD", pod, pod->netns, i, result, cancel, &next, err) < 0)
-			return -1;
-		json_decref(result);
-		result = next;
-		if (result == NULL)
-			return zl_error_set(err, ZL_INTERNAL, "plugin %s ADD: it printed no result",
-			        pod->list.plugins[i].type);
-		if (zl_cni_result_convert(result, pod->list.version, err) < 0)
-			return zl_error_wrap(err, "plugin %s ADD", pod->list.plugins[i].type);
+int zl_cni_set_pod_cidrs(struct zl_cni *cni, const char *text, struct zl_error *err)
+{
+	zl_auto(free) char *copy = zl_strdup(text, err);
+	zl_auto(json) json_t *ranges = NULL;
+	int result = 0;
+
+	if (copy == NULL || *copy == '\0')
+		return copy != NULL ? 0 : -1;
+	ranges = zl_ranges_parse(copy, err);
+	if (ranges == NULL)
+		return zl_error_wrap(err, "pod CIDR \"%.128s\"", copy);
+	(void)pthread_mutex_lock(&cni->cidrs_lock);
+	if (cni->cidrs == NULL || strcmp(cni->cidrs, copy) != 0)
+		result = zl_ranges_store(cni->cache_dir, copy, err);
+	if (result == 0) {
+		free(cni->cidrs);
+		cni->cidrs = zl_take(copy);
+		json_decref(cni->ranges);
+		cni->ranges = zl_take(ranges);
 	}
-	pod->result = zl_take(result);
-	return 0;
-}
-
-// In reverse. It ends at the first failure: a port map must be gone before its address is given to
-// another pod.
-static int del_chain(const struct zl_cni *cni, const struct zl_attachment *pod, const char *netns,
-        const struct zl_cancel *cancel, struct zl_error *err)
-{
-	json_t *previous = pod->list.version >= ZL_CNI_0_4_0 ? pod->result : NULL;
-
-	for (size_t i = pod->list.plugin_count; i-- > 0;) {
-		zl_auto(json) json_t *ignored = NULL;
-
-		if (run_plugin(cni, "DEL", pod, netns, i, previous, cancel, &ignored, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int undo(const struct zl_cni *cni, const struct zl_attachment *pod, const char *netns,
-        const struct zl_cancel *cancel, struct zl_error *err)
-{
-	// The spec lets CNI_NETNS be absent when the namespace is: with a path to nothing some
-	// plugins fail, without one they release what is left.
-	if (netns != NULL && !zl_netns_exists(netns))
-		netns = NULL;
-	if (del_chain(cni, pod, netns, cancel, err) < 0)
-		return -1;
-	return zl_attachment_forget(cni->cache_dir, pod->id, err);
+	(void)pthread_mutex_unlock(&cni->cidrs_lock);
+	return result;
 }
 
 // ---- what the kernel has
-
-static int lo_up(struct zl_netlink *netlink, struct zl_error *err)
-{
-	if (zl_link_put_up(netlink, "lo", err) < 0)
-		return -1;
-	return zl_netlink_commit(netlink, NULL, NULL, err);
-}
 
 // Before spec 1.1 a result has no MTU, and not every plugin says the MAC.
 static int note_link(
@@ -177,7 +130,7 @@ static int note_links(struct zl_netlink *netlink, struct zl_attachment *pod, str
 	pod->links = json_object();
 	if (pod->links == NULL)
 		return zl_error_nomem(err);
-	if (zl_attachment_result(pod, IFNAME, &result, err) < 0)
+	if (zl_attachment_result(pod, ZL_CNI_IFNAME, &result, err) < 0)
 		return -1;
 	for (size_t i = 0; i < result.interface_count; i++) {
 		if (note_link(netlink, result.interfaces[i].name, pod->links, err) < 0)
@@ -188,15 +141,38 @@ static int note_links(struct zl_netlink *netlink, struct zl_attachment *pod, str
 
 // ---- the pod's way
 
+int zl_cni_undo(const struct zl_cni *cni, const struct zl_attachment *pod, const char *netns,
+        const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct zl_chain chain = zl_cni_chain(cni, INT_MAX, cancel);
+
+	// The spec lets CNI_NETNS be absent when the namespace is: with a path to nothing some
+	// plugins fail, without one they release what is left.
+	if (netns != NULL && !zl_netns_exists(netns))
+		netns = NULL;
+	if (zl_chain_del(&chain, pod, netns, err) < 0)
+		return -1;
+	return zl_attachment_forget(cni->cache_dir, pod->id, err);
+}
+
 static int attach(const struct zl_cni *cni, struct zl_attachment *pod,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
+	struct zl_chain chain = zl_cni_chain(cni, INT_MAX, cancel);
 	zl_auto(netlink) struct zl_netlink netlink = ZL_NETLINK_INIT;
 
-	if (zl_netlink_open(&netlink, pod->netns, err) < 0 || lo_up(&netlink, err) < 0 ||
-	        add_chain(cni, pod, cancel, err) < 0 || note_links(&netlink, pod, err) < 0)
+	if (zl_chain_add(&chain, pod, err) < 0 || zl_netlink_open(&netlink, pod->netns, err) < 0 ||
+	        note_links(&netlink, pod, err) < 0)
 		return -1;
-	return zl_attachment_store(cni->cache_dir, pod, err);
+	return zl_attachment_finish(cni->cache_dir, pod, err);
+}
+
+static int make_attachment(struct zl_cni *cni, const struct zl_cni_pod *pod,
+        struct zl_conflist *list, struct zl_attachment *ret, struct zl_error *err)
+{
+	zl_auto(json) json_t *ranges = zl_cni_ranges(cni);
+
+	return zl_attachment_make(pod, list, ranges, ret, err);
 }
 
 static int add_new(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
@@ -206,16 +182,50 @@ static int add_new(struct zl_cni *cni, const struct zl_cni_pod *pod, const struc
 	zl_auto(attachment) struct zl_attachment made = ZL_ATTACHMENT_INIT;
 	struct zl_error later = ZL_ERROR_INIT;
 
-	if (zl_confdir_get(&cni->confdir, &list, err) < 0 ||
-	        zl_attachment_make(pod, &list, &made, err) < 0 ||
+	if (zl_confdir_get(&cni->confdir, &list, NULL, err) < 0 ||
+	        make_attachment(cni, pod, &list, &made, err) < 0 ||
 	        zl_attachment_store(cni->cache_dir, &made, err) < 0)
 		return -1;
 	if (attach(cni, &made, cancel, err) == 0)
-		return zl_attachment_result(&made, IFNAME, ret, err);
+		return zl_attachment_result(&made, ZL_CNI_IFNAME, ret, err);
 	// Not with `cancel`: it may be what ended the ADD. What fails here stays in the cache for
 	// the DEL of the sandbox's removal.
-	if (undo(cni, &made, made.netns, NULL, &later) < 0)
+	if (zl_cni_undo(cni, &made, made.netns, NULL, &later) < 0)
 		zl_error_wrap(err, "(its clean-up failed too: %.300s)", later.message);
+	return -1;
+}
+
+// By the network of now.
+static int make_up(struct zl_cni *cni, const struct zl_cni_pod *pod, struct zl_attachment *ret,
+        struct zl_error *err)
+{
+	zl_auto(conflist) struct zl_conflist list = ZL_CONFLIST_INIT;
+	struct zl_cni_pod named = *pod;
+
+	if (zl_confdir_get(&cni->confdir, &list, NULL, err) < 0)
+		return -1;
+	if (named.netns == NULL)
+		named.netns = "";
+	return make_attachment(cni, &named, &list, ret, err);
+}
+
+int zl_cni_load(struct zl_cni *cni, const struct zl_cni_pod *pod, struct zl_attachment *ret,
+        struct zl_error *err)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+
+	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, ret, &why) == 0)
+		return 0;
+	if (why.code == ZL_DATA_LOSS) {
+		if (make_up(cni, pod, ret, err) == 0)
+			return 0;
+		return zl_error_wrap(err, "%s", why.message);
+	}
+	// Without a network now nobody can be asked, and nothing says that there is anything.
+	if (why.code == ZL_NOT_FOUND && pod->recovered && make_up(cni, pod, ret, NULL) == 0)
+		return 0;
+	if (err != NULL)
+		*err = why;
 	return -1;
 }
 
@@ -227,10 +237,10 @@ static int add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl
 
 	if (pod->netns == NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "no network namespace given");
-	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, &earlier, &absent) == 0) {
+	if (zl_cni_load(cni, pod, &earlier, &absent) == 0) {
 		if (earlier.result != NULL && strcmp(earlier.netns, pod->netns) == 0)
-			return zl_attachment_result(&earlier, IFNAME, ret, err);
-		if (undo(cni, &earlier, earlier.netns, cancel, err) < 0)
+			return zl_attachment_result(&earlier, ZL_CNI_IFNAME, ret, err);
+		if (zl_cni_undo(cni, &earlier, earlier.netns, cancel, err) < 0)
 			return zl_error_wrap(err, "undo an earlier attempt");
 	} else if (absent.code != ZL_NOT_FOUND) {
 		if (err != NULL)
@@ -250,27 +260,54 @@ static int wrap_pod(const struct zl_cni_pod *pod, const char *verb, struct zl_er
 int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_cni_result *ret, struct zl_error *err)
 {
-	if (add(cni, pod, cancel, ret, err) < 0)
-		return wrap_pod(pod, "set up", err);
-	return 0;
+	int result;
+
+	(void)pthread_rwlock_rdlock(&cni->activity);
+	result = add(cni, pod, cancel, ret, err);
+	(void)pthread_rwlock_unlock(&cni->activity);
+	return result < 0 ? wrap_pod(pod, "set up", err) : 0;
 }
 
-int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
+static int del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_error *err)
 {
 	zl_auto(attachment) struct zl_attachment earlier = ZL_ATTACHMENT_INIT;
 	struct zl_error failure = ZL_ERROR_INIT;
 
-	if (zl_attachment_load(cni->cache_dir, pod->sandbox_id, &earlier, &failure) < 0) {
-		if (failure.code == ZL_NOT_FOUND)
-			return 0;
-		if (err != NULL)
-			*err = failure;
-		return wrap_pod(pod, "take down", err);
-	}
-	if (undo(cni, &earlier, earlier.netns, cancel, err) < 0)
-		return wrap_pod(pod, "take down", err);
-	return 0;
+	if (zl_cni_load(cni, pod, &earlier, &failure) == 0)
+		return zl_cni_undo(cni, &earlier, earlier.netns, cancel, err);
+	if (failure.code == ZL_NOT_FOUND)
+		return 0;
+	if (err != NULL)
+		*err = failure;
+	return -1;
+}
+
+int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	int result;
+
+	(void)pthread_rwlock_rdlock(&cni->activity);
+	result = del(cni, pod, cancel, err);
+	(void)pthread_rwlock_unlock(&cni->activity);
+	return result < 0 ? wrap_pod(pod, "take down", err) : 0;
+}
+
+int zl_cni_check(struct zl_cni *cni, const char *sandbox_id, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	zl_auto(attachment) struct zl_attachment pod = ZL_ATTACHMENT_INIT;
+	struct zl_chain chain = zl_cni_chain(cni, INT_MAX, cancel);
+
+	if (zl_attachment_load(cni->cache_dir, sandbox_id, &pod, err) < 0)
+		return -1;
+	if (pod.result == NULL)
+		return zl_error_set(err, ZL_NOT_FOUND,
+		        "sandbox %s: its network was never set up to the end", sandbox_id);
+	if (pod.list.version < ZL_CNI_0_4_0 || pod.list.check_disabled)
+		return 0;
+	return zl_chain_check(&chain, &pod, err);
 }
 
 int zl_cni_cached(
@@ -280,77 +317,5 @@ int zl_cni_cached(
 
 	if (zl_attachment_load(cni->cache_dir, sandbox_id, &pod, err) < 0)
 		return -1;
-	return zl_attachment_result(&pod, IFNAME, ret, err);
-}
-
-// ---- status
-
-static int ask_plugins(
-        const struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
-{
-	for (size_t i = 0; i < list->plugin_count; i++) {
-		zl_auto(json) json_t *request = zl_conflist_request(list, i, NULL, NULL, err);
-		zl_auto(json) json_t *ignored = NULL;
-		struct zl_plugin_call call = {
-		        .bin_dirs = (const char *const *)cni->bin_dirs,
-		        .timeout_ms = cni->timeout_ms,
-		        .command = "STATUS",
-		        .type = list->plugins[i].type,
-		        .request = request,
-		};
-
-		if (request == NULL || zl_plugin_run(&call, &ignored, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int find_plugins(
-        const struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
-{
-	const char *const *dirs = (const char *const *)cni->bin_dirs;
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < list->plugin_count; i++) {
-		const struct zl_conflist_plugin *plugin = &list->plugins[i];
-
-		if (zl_plugin_find(dirs, plugin->type, path, err) < 0)
-			return -1;
-		if (plugin->ipam != NULL && zl_plugin_find(dirs, plugin->ipam, path, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int check_plugins(struct zl_cni *cni, const struct zl_conflist *list, struct zl_error *err)
-{
-	int result = 0;
-
-	if (find_plugins(cni, list, err) < 0)
-		return -1;
-	if (list->version < ZL_CNI_1_1_0)
-		return 0;
-	(void)pthread_mutex_lock(&cni->status_lock);
-	if (zl_clock_monotonic() >= cni->ready_until) {
-		result = ask_plugins(cni, list, err);
-		if (result == 0)
-			cni->ready_until = zl_clock_monotonic() + STATUS_VALID_NS;
-	}
-	(void)pthread_mutex_unlock(&cni->status_lock);
-	return result;
-}
-
-int zl_cni_status(struct zl_cni *cni, struct zl_error *err)
-{
-	zl_auto(conflist) struct zl_conflist list = ZL_CONFLIST_INIT;
-
-	if (zl_confdir_get(&cni->confdir, &list, err) < 0)
-		return -1;
-	if (check_plugins(cni, &list, err) < 0) {
-		zl_error_wrap(err, "network \"%s\"", list.name);
-		if (err != NULL)
-			err->code = ZL_UNAVAILABLE;
-		return -1;
-	}
-	return 0;
+	return zl_attachment_result(&pod, ZL_CNI_IFNAME, ret, err);
 }

@@ -27,6 +27,11 @@ struct zl_cni_options {
 	int timeout_ms;              // one plugin's run; past it its process group is killed
 };
 
+struct zl_cni_annotation {
+	const char *key;
+	const char *value;
+};
+
 struct zl_cni_port {
 	int32_t host_port;
 	int32_t container_port;
@@ -49,6 +54,15 @@ struct zl_cni_pod {
 	// Given to plugins that declare "bandwidth", in bits a second; 0 is no limit.
 	int64_t ingress_bits;
 	int64_t egress_bits;
+	// Given to plugins that declare "mac", "cgroupPath", "io.kubernetes.cri.pod-annotations";
+	// NULL or 0: none.
+	const char *mac; // "02:00:00:00:00:01"
+	const char *cgroup_path;
+	const struct zl_cni_annotation *annotations;
+	size_t annotation_count;
+	// For DEL: an earlier daemon added it, so that its record may have gone with the node's
+	// power. Without a record it is then deleted by the network of now.
+	bool recovered;
 };
 
 struct zl_cni_address {
@@ -82,29 +96,60 @@ struct zl_cni *zl_cni_open(const struct zl_cni_options *options, struct zl_error
 void zl_cni_close(struct zl_cni *cni);
 
 // 0 when pods can be networked now; UNAVAILABLE says what is missing (no conflist in DIR, plugin X
-// not found in DIRS, the plugin's STATUS answer) and what to do. Cheap: kept up to date by a watch.
-int zl_cni_status(struct zl_cni *cni, struct zl_error *err);
+// not found in DIRS, the plugin's STATUS answer) and what to do. Cheap: kept up to date by a watch;
+// plugins that know STATUS are asked again after some seconds, and have ten of them to answer.
+// *ret_reason (may be NULL) is one word for it, static, "" when ready: NoNetworkConfiguration,
+// InvalidNetworkConfiguration, NetworkPluginMissing, PodCIDRUnknown, NetworkPluginNotReady.
+int zl_cni_status(struct zl_cni *cni, const struct zl_cancel *cancel, const char **ret_reason,
+        struct zl_error *err);
 
-// Brings lo up, runs ADD through the chain. On failure runs DEL through it (so nothing stays), even
-// if it was `cancel` that ended the ADD. Idempotent: a pod that has been added in the same
-// namespace gets its cached result; what a crash left of an ADD is deleted before the new one. The
-// interface is "eth0". An error names the pod and the plugin, and carries the plugin's code,
-// message and details.
+// The network of now for people and tools, as a JSON object: file, name, cniVersion, plugins,
+// podCIDRs, and error where there is none. NULL without memory; the caller frees it.
+char *zl_cni_describe(struct zl_cni *cni);
+
+// The node's pod CIDRs, "10.244.1.0/24" or several with commas between (UpdateRuntimeConfig), for
+// plugins that declare the capability "ipRanges". Kept across restarts in the cache directory,
+// since the kubelet tells them once. "" changes nothing. INVALID_ARGUMENT for what is no CIDR.
+int zl_cni_set_pod_cidrs(struct zl_cni *cni, const char *text, struct zl_error *err);
+
+// Runs ADD through the chain, in a namespace of zl_netns_create. On failure runs DEL through it (so
+// nothing stays), even if it was `cancel` that ended the ADD. Idempotent: a pod that has been added
+// in the same namespace gets its cached result; what a crash left of an ADD is deleted before the
+// new one. The interface is "eth0". An error names the pod and the plugin, and carries the plugin's
+// code, message and details.
 int zl_cni_add(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_cni_result *ret, struct zl_error *err);
 // Runs DEL with the cached configuration and result of the ADD, even if the conflist is gone by
 // now. Of `pod`, sandbox_id, name and namespace_ (for errors) and netns are used: ports and the
 // rest are those of the ADD. Idempotent: 0 for a pod that was never added; the cache entry goes
-// only when DEL succeeded.
+// only when DEL succeeded. Should the record be damaged, DEL runs with the network of now.
 int zl_cni_del(struct zl_cni *cni, const struct zl_cni_pod *pod, const struct zl_cancel *cancel,
         struct zl_error *err);
+// Asks the chain by CHECK whether an added pod's network still is as it was made, with the
+// configuration and result of the ADD. 0, too, where the network is too old for CHECK or has it
+// disabled. NOT_FOUND if the pod has no network.
+int zl_cni_check(struct zl_cni *cni, const char *sandbox_id, const struct zl_cancel *cancel,
+        struct zl_error *err);
+
+// Releases what belongs to no pod: DEL for each record whose sandbox is not `known`, and the end of
+// its network namespace; then, if no pod is being added or deleted just now, GC through the network
+// of now, where it is of spec 1.1 and has it not disabled. ADD and DEL wait while GC runs (the spec
+// wants them apart); its plugins have ten seconds each. The error counts and names what failed;
+// everything else is done all the same.
+//
+// A sandbox must be known before its zl_cni_add begins and until its zl_cni_del has succeeded.
+typedef bool zl_cni_known(void *data, const char *sandbox_id);
+int zl_cni_gc(struct zl_cni *cni, zl_cni_known *known, void *data, const struct zl_cancel *cancel,
+        struct zl_error *err);
+
 // The cached result of an earlier ADD; NOT_FOUND if there is none.
 int zl_cni_cached(struct zl_cni *cni, const char *sandbox_id, struct zl_cni_result *ret,
         struct zl_error *err);
 
 // ---- network namespaces (netns.c)
 
-// Makes a network namespace held by a bind mount at `path` (parents are made). Idempotent.
+// Makes a network namespace, with lo up, held by a bind mount at `path` (parents are made).
+// Idempotent.
 int zl_netns_create(const char *path, struct zl_error *err);
 int zl_netns_remove(const char *path, struct zl_error *err); // absent is fine
 

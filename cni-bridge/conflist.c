@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const version_names[] = {
         [ZL_CNI_0_3_0] = "0.3.0",
@@ -121,6 +122,31 @@ static int read_plugins(const char *what, struct zl_conflist *list, struct zl_er
 	return 0;
 }
 
+// libcni takes the words as strings, too.
+static int read_flag(
+        const char *what, const json_t *document, const char *key, bool *ret, struct zl_error *err)
+{
+	const json_t *value = json_object_get(document, key);
+	const char *word = json_string_value(value);
+
+	*ret = false;
+	if (json_is_boolean(value))
+		*ret = json_is_true(value);
+	else if (word != NULL && strcasecmp(word, "true") == 0)
+		*ret = true;
+	else if (value != NULL && (word == NULL || strcasecmp(word, "false") != 0))
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "%s: \"%s\" must be true or false", what, key);
+	return 0;
+}
+
+static int read_flags(const char *what, struct zl_conflist *list, struct zl_error *err)
+{
+	if (read_flag(what, list->document, "disableCheck", &list->check_disabled, err) < 0)
+		return -1;
+	return read_flag(what, list->document, "disableGC", &list->gc_disabled, err);
+}
+
 static int read_list(const char *what, struct zl_conflist *list, struct zl_error *err)
 {
 	list->name = zl_json_string(list->document, "name");
@@ -129,9 +155,58 @@ static int read_list(const char *what, struct zl_conflist *list, struct zl_error
 		        "%s: \"name\" must begin with a letter or digit and consist of letters, "
 		        "digits, '_', '.' and '-'",
 		        what);
-	if (choose_version(what, list->document, &list->version, err) < 0)
+	if (choose_version(what, list->document, &list->version, err) < 0 ||
+	        read_flags(what, list, err) < 0)
 		return -1;
 	return read_plugins(what, list, err);
+}
+
+// A plugin in a file of its own belongs to no other network, and a network may keep others' out.
+static int check_open_to_others(
+        const char *what, const json_t *document, bool *ret, struct zl_error *err)
+{
+	bool inlined_only = false;
+
+	if (read_flag(what, document, "loadOnlyInlinedPlugins", &inlined_only, err) < 0)
+		return -1;
+	if (inlined_only && json_object_get(document, "plugins") == NULL)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "%s: \"loadOnlyInlinedPlugins\" is true, and there is no list \"plugins\"",
+		        what);
+	*ret = !inlined_only && json_object_get(document, "type") == NULL;
+	return 0;
+}
+
+int zl_conflist_directory(
+        const char *what, const json_t *document, const char **ret, struct zl_error *err)
+{
+	const char *name = zl_json_string(document, "name");
+	bool open = false;
+
+	*ret = NULL;
+	if (check_open_to_others(what, document, &open, err) < 0)
+		return -1;
+	if (open && name_valid(name))
+		*ret = name;
+	return 0;
+}
+
+int zl_conflist_add_plugin(const char *what, json_t *document, json_t *plugin, struct zl_error *err)
+{
+	json_t *plugins = json_object_get(document, "plugins");
+	struct zl_conflist_plugin checked;
+
+	if (plugins == NULL) {
+		plugins = json_array();
+		if (json_object_set_new(document, "plugins", plugins) < 0)
+			return zl_error_nomem(err);
+	}
+	if (read_plugin(what, json_array_size(plugins), plugin, &checked, err) < 0)
+		return -1;
+	if (json_array_append(plugins, plugin) < 0)
+		return zl_error_set(
+		        err, ZL_INVALID_ARGUMENT, "%s: its network has no list \"plugins\"", what);
+	return 0;
 }
 
 // A document in the list form: itself, or a list around one plugin's own configuration.
@@ -172,109 +247,7 @@ int zl_conflist_parse(const char *what, const void *text, size_t length, struct 
 	return zl_conflist_from_json(what, document, ret, err);
 }
 
-// ---- runtimeConfig: a table of capabilities (names and forms: CNI CONVENTIONS.md)
-
-// *ret stays NULL where the pod has nothing to say. -1 without memory.
-typedef int make_capability(const struct zl_cni_pod *pod, json_t **ret);
-
-static json_t *port_mapping(const struct zl_cni_port *port)
-{
-	const char *host_ip =
-	        port->host_ip != NULL && *port->host_ip != '\0' ? port->host_ip : NULL;
-
-	return json_pack("{si si ss ss*}", "hostPort", (int)port->host_port, "containerPort",
-	        (int)port->container_port, "protocol",
-	        port->protocol != NULL ? port->protocol : "tcp", "hostIP", host_ip);
-}
-
-static int make_port_mappings(const struct zl_cni_pod *pod, json_t **ret)
-{
-	zl_auto(json) json_t *mappings = json_array();
-
-	for (size_t i = 0; i < pod->port_count; i++) {
-		if (pod->ports[i].host_port <= 0)
-			continue;
-		if (json_array_append_new(mappings, port_mapping(&pod->ports[i])) < 0)
-			return -1;
-	}
-	if (json_array_size(mappings) > 0)
-		*ret = zl_take(mappings);
-	return 0;
-}
-
-static json_t *string_array(char *const *strings)
-{
-	zl_auto(json) json_t *array = json_array();
-
-	for (; strings != NULL && *strings != NULL; strings++) {
-		if (json_array_append_new(array, json_string(*strings)) < 0)
-			return NULL;
-	}
-	return zl_take(array);
-}
-
-static int make_dns(const struct zl_cni_pod *pod, json_t **ret)
-{
-	if (pod->nameservers == NULL && pod->searches == NULL && pod->dns_options == NULL)
-		return 0;
-	*ret = json_pack("{so so so}", "servers", string_array(pod->nameservers), "searches",
-	        string_array(pod->searches), "options", string_array(pod->dns_options));
-	return *ret != NULL ? 0 : -1;
-}
-
-// A direction without a limit is left out: the plugin takes a rate without a burst for an error.
-// A burst of INT32_MAX bits is what every runtime gives, since the annotations do not say one.
-static int add_rate(json_t *bandwidth, const char *rate, const char *burst, int64_t bits)
-{
-	if (bits <= 0)
-		return 0;
-	if (json_object_set_new(bandwidth, rate, json_integer(bits)) < 0)
-		return -1;
-	return json_object_set_new(bandwidth, burst, json_integer(INT32_MAX));
-}
-
-static int make_bandwidth(const struct zl_cni_pod *pod, json_t **ret)
-{
-	zl_auto(json) json_t *bandwidth = NULL;
-
-	if (pod->ingress_bits <= 0 && pod->egress_bits <= 0)
-		return 0;
-	bandwidth = json_object();
-	if (add_rate(bandwidth, "ingressRate", "ingressBurst", pod->ingress_bits) < 0 ||
-	        add_rate(bandwidth, "egressRate", "egressBurst", pod->egress_bits) < 0)
-		return -1;
-	*ret = zl_take(bandwidth);
-	return 0;
-}
-
-static const struct {
-	const char *name;
-	make_capability *make;
-} capabilities[] = {
-        {"portMappings", make_port_mappings},
-        {"dns", make_dns},
-        {"bandwidth", make_bandwidth},
-};
-
-json_t *zl_conflist_runtime(const struct zl_cni_pod *pod, struct zl_error *err)
-{
-	zl_auto(json) json_t *runtime = json_object();
-
-	for (size_t i = 0; i < ZL_ARRAY_SIZE(capabilities); i++) {
-		json_t *value = NULL;
-
-		if (capabilities[i].make(pod, &value) < 0 ||
-		        (value != NULL &&
-		                json_object_set_new(runtime, capabilities[i].name, value) < 0)) {
-			zl_error_set(err, ZL_INVALID_ARGUMENT,
-			        "make \"%s\" for the network plugins: no memory, or text that is "
-			        "not UTF-8",
-			        capabilities[i].name);
-			return NULL;
-		}
-	}
-	return zl_take(runtime);
-}
+// ---- the request
 
 // Sets runtimeConfig to those of the values that the plugin declares; none, none is set.
 static int add_runtime(json_t *request, json_t *runtime)
@@ -295,15 +268,32 @@ static int add_runtime(json_t *request, json_t *runtime)
 	return json_object_set(request, "runtimeConfig", config);
 }
 
+// These are ours to set; a file that has them would forge the answer of another plugin or of the
+// runtime.
+static void remove_reserved(json_t *request)
+{
+	static const char prefix[] = "cni.dev/";
+	const char *key;
+	json_t *value;
+	void *next;
+
+	(void)json_object_del(request, "prevResult");
+	(void)json_object_del(request, "runtimeConfig");
+	json_object_foreach_safe(request, next, key, value)
+	{
+		(void)value;
+		if (strncmp(key, prefix, sizeof(prefix) - 1) == 0)
+			(void)json_object_del(request, key);
+	}
+}
+
 json_t *zl_conflist_request(const struct zl_conflist *list, size_t index, json_t *runtime,
         json_t *previous, struct zl_error *err)
 {
 	// A shallow copy is enough: only members of the request itself are set.
 	zl_auto(json) json_t *request = json_copy((json_t *)list->plugins[index].conf);
 
-	// These are ours to set; a file that has them would forge the answer of another plugin.
-	(void)json_object_del(request, "prevResult");
-	(void)json_object_del(request, "runtimeConfig");
+	remove_reserved(request);
 	if (json_object_set_new(request, "name", json_string(list->name)) < 0 ||
 	        json_object_set_new(request, "cniVersion",
 	                json_string(zl_cni_version_name(list->version))) < 0 ||

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/vfs.h>
 
 #include "base/file.h"
@@ -66,10 +69,22 @@ bool zl_netns_exists(const char *path)
 	return statfs(path, &info) == 0 && info.f_type == NSFS_MAGIC;
 }
 
+static int set_lo_up(struct zl_error *err)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	zl_auto(fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return zl_error_errno(err, errno, "set up lo in a new network namespace");
+	return 0;
+}
+
 static int bind_own_namespace(void *data, struct zl_error *err)
 {
 	const char *path = data;
 
+	if (set_lo_up(err) < 0)
+		return -1;
 	if (mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) < 0)
 		return zl_error_errno(err, errno, "bind a network namespace to %s", path);
 	return 0;
@@ -77,20 +92,23 @@ static int bind_own_namespace(void *data, struct zl_error *err)
 
 static int make_place(const char *path, struct zl_error *err)
 {
+	zl_auto(fd) int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
+
+	return fd >= 0 ? 0 : zl_error_errno(err, errno, "make %s", path);
+}
+
+static int make_parents_and_place(const char *path, struct zl_error *err)
+{
 	char parent[PATH_MAX];
 	const char *slash = strrchr(path, '/');
-	zl_auto(fd) int fd = -1;
 
-	if (slash == NULL || slash == path || strlen(path) >= sizeof(parent))
+	if (path[0] != '/' || slash == path || strlen(path) >= sizeof(parent))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "network namespace: \"%s\" is no absolute path with a directory", path);
 	(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 	if (zl_dir_make(parent, 0755, err) < 0)
 		return -1;
-	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
-	if (fd < 0)
-		return zl_error_errno(err, errno, "make %s", path);
-	return 0;
+	return make_place(path, err);
 }
 
 int zl_netns_create(const char *path, struct zl_error *err)
@@ -103,7 +121,8 @@ int zl_netns_create(const char *path, struct zl_error *err)
 
 	if (zl_netns_exists(path))
 		return 0;
-	if (make_place(path, err) < 0)
+	// Its directory is there but for the first pod.
+	if (make_place(path, NULL) < 0 && make_parents_and_place(path, err) < 0)
 		return -1;
 	if (run_errand(&errand) < 0) {
 		(void)unlink(path);

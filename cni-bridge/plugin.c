@@ -9,7 +9,10 @@
 #include "base/strv.h"
 #include "cni-bridge/result.h"
 
-enum { STDERR_LIMIT = 64 * 1024 };
+enum {
+	STDERR_LIMIT = 64 * 1024,
+	CONTAINER_UNKNOWN = 3, // a well-known error code: there is nothing to clean up
+};
 
 // The form of PATH.
 static char *join(const char *const *dirs, struct zl_error *err)
@@ -129,43 +132,60 @@ static const char *last_line(const struct zl_buffer *text, char *out, size_t siz
 	return out;
 }
 
+// The "code" of an error object; 0 if it has none.
+static json_int_t code_in(const json_t *said)
+{
+	return json_integer_value(json_object_get(said, "code"));
+}
+
 // For a plugin that failed: its own error object if there is one, else how it ended.
 static int report_failure(
         int status, const json_t *said, const struct zl_buffer *diagnostics, struct zl_error *err)
 {
-	const json_t *code = json_object_get(said, "code");
+	json_int_t code = code_in(said);
 	char message[400];
 	char details[300];
 	char ending[64];
 
-	if (!json_is_integer(code))
+	if (code == 0)
 		return zl_error_set(err, ZL_INTERNAL, "%s: %s",
 		        zl_status_describe(status, ending, sizeof(ending)),
 		        last_line(diagnostics, message, sizeof(message)));
 	quote(zl_json_string(said, "msg"), message, sizeof(message));
 	quote(zl_json_string(said, "details"), details, sizeof(details));
-	return zl_error_set(err, code_of(json_integer_value(code)), "%s (code %lld)%s%s",
-	        message[0] != '\0' ? message : "it gave no reason",
-	        (long long)json_integer_value(code), details[0] != '\0' ? ": " : "", details);
+	return zl_error_set(err, code_of(code), "%s (code %lld)%s%s",
+	        message[0] != '\0' ? message : "it gave no reason", (long long)code,
+	        details[0] != '\0' ? ": " : "", details);
 }
 
-static int judge(int status, const struct zl_buffer *out, const struct zl_buffer *diagnostics,
-        json_t **ret_result, struct zl_error *err)
+static bool silent(const struct zl_buffer *text)
 {
-	zl_auto(json) json_t *said = NULL;
-	bool silent = true;
+	for (size_t i = 0; i < text->length; i++) {
+		if (!isspace(text->data[i]))
+			return false;
+	}
+	return true;
+}
 
-	for (size_t i = 0; i < out->length; i++)
-		silent = silent && isspace(out->data[i]);
-	if (!silent)
+int zl_plugin_judge(const char *command, int status, const struct zl_buffer *out,
+        const struct zl_buffer *diagnostics, json_t **ret_result, struct zl_error *err)
+{
+	struct zl_error rubbish = ZL_ERROR_INIT;
+	zl_auto(json) json_t *said = NULL;
+
+	*ret_result = NULL;
+	// Only an ADD has a result: whatever another command prints beside its success is chatter.
+	if (status == 0 && strcmp(command, "ADD") != 0)
+		return 0;
+	if (!silent(out))
 		said = zl_json_parse(
-		        "its output", out->data, out->length, ZL_CNI_RESULT_MAX_BYTES, err);
+		        "its output", out->data, out->length, ZL_CNI_RESULT_MAX_BYTES, &rubbish);
+	if (status != 0 && strcmp(command, "DEL") == 0 && code_in(said) == CONTAINER_UNKNOWN)
+		return 0;
 	if (status != 0)
 		return report_failure(status, said, diagnostics, err);
-	if (!silent && said == NULL) {
-		err->code = ZL_INTERNAL;
-		return -1;
-	}
+	if (!silent(out) && said == NULL)
+		return zl_error_set(err, ZL_INTERNAL, "%s", rubbish.message);
 	*ret_result = zl_take(said);
 	return 0;
 }
@@ -192,7 +212,7 @@ static int run(const struct zl_plugin_call *call, json_t **ret_result, struct zl
 	if (zl_spawn_run(&spawn, input.data, input.length, &out, &diagnostics, call->cancel,
 	            call->timeout_ms, &status, err) < 0)
 		return -1;
-	return judge(status, &out, &diagnostics, ret_result, err);
+	return zl_plugin_judge(call->command, status, &out, &diagnostics, ret_result, err);
 }
 
 int zl_plugin_run(const struct zl_plugin_call *call, json_t **ret_result, struct zl_error *err)

@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-bridge/result.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
 
 #include "base/strv.h"
-
-// IPv4 or IPv6, in network order.
-struct ip {
-	int family; // AF_INET, AF_INET6; 0: none
-	uint8_t bytes[16];
-};
+#include "cni-bridge/ip.h"
 
 // One address of the result with the interface it belongs to.
 struct assigned {
-	struct ip ip;
-	struct ip gateway;
+	struct zl_ip ip;
+	struct zl_ip gateway;
 	unsigned prefix;
 	size_t interface; // index in zl_cni_result.interfaces
 };
@@ -48,60 +42,6 @@ void zl_cni_result_release(struct zl_cni_result *result)
 }
 
 // ---- plain values
-
-static bool ip_parse(const char *text, struct ip *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	ret->family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
-	return inet_pton(ret->family, text, ret->bytes) == 1;
-}
-
-static void ip_print(const struct ip *ip, char *out, size_t size)
-{
-	if (ip->family == 0 || inet_ntop(ip->family, ip->bytes, out, (socklen_t)size) == NULL)
-		out[0] = '\0';
-}
-
-static bool cidr_parse(const char *text, struct ip *ret, unsigned *ret_prefix)
-{
-	char address[INET6_ADDRSTRLEN];
-	const char *slash = strchr(text, '/');
-	unsigned prefix = 0;
-
-	if (slash == NULL || (size_t)(slash - text) >= sizeof(address))
-		return false;
-	memcpy(address, text, (size_t)(slash - text));
-	address[slash - text] = '\0';
-	if (slash[1] == '\0' || strlen(slash + 1) > 3)
-		return false;
-	for (const char *digit = slash + 1; *digit != '\0'; digit++) {
-		if (!isdigit((unsigned char)*digit))
-			return false;
-		prefix = prefix * 10 + (unsigned)(*digit - '0');
-	}
-	if (!ip_parse(address, ret) || prefix > (ret->family == AF_INET ? 32U : 128U))
-		return false;
-	*ret_prefix = prefix;
-	return true;
-}
-
-static void cidr_print(const struct ip *ip, unsigned prefix, char out[static 64])
-{
-	char address[INET6_ADDRSTRLEN];
-
-	ip_print(ip, address, sizeof(address));
-	(void)snprintf(out, 64, "%s/%u", address, prefix);
-}
-
-static bool ip_within(const struct ip *ip, const struct ip *net, unsigned prefix)
-{
-	unsigned whole = prefix / 8;
-	unsigned rest = prefix % 8;
-
-	if (ip->family != net->family || memcmp(ip->bytes, net->bytes, whole) != 0)
-		return false;
-	return rest == 0 || ((ip->bytes[whole] ^ net->bytes[whole]) >> (8 - rest)) == 0;
-}
 
 // dev_valid_name() of the kernel, and no control characters: it is printed and logged.
 static bool ifname_valid(const char *name)
@@ -249,12 +189,12 @@ static int read_address(struct reading *r, const json_t *item, struct zl_error *
 		return -1;
 	if (a->interface == SIZE_MAX)
 		return 0;
-	if (address == NULL || !cidr_parse(address, &a->ip, &a->prefix))
+	if (address == NULL || !zl_cidr_parse(address, &a->ip, &a->prefix))
 		return zl_error_set(err, ZL_INTERNAL, "%s: bad address \"%.64s\"", r->what,
 		        address != NULL ? address : "");
 	memset(&a->gateway, 0, sizeof(a->gateway));
 	if (gateway != NULL && *gateway != '\0' &&
-	        (!ip_parse(gateway, &a->gateway) || a->gateway.family != a->ip.family))
+	        (!zl_ip_parse(gateway, &a->gateway) || a->gateway.family != a->ip.family))
 		return zl_error_set(err, ZL_INTERNAL, "%s: address %.64s: bad gateway \"%.64s\"",
 		        r->what, address, gateway);
 	r->assigned_count++;
@@ -287,8 +227,8 @@ static int place_address(
 		return zl_error_nomem(err);
 	interface->addresses = grown;
 	grown += interface->address_count++;
-	cidr_print(&a->ip, a->prefix, grown->cidr);
-	ip_print(&a->gateway, grown->gateway, sizeof(grown->gateway));
+	zl_cidr_print(&a->ip, a->prefix, grown->cidr);
+	zl_ip_print(&a->gateway, grown->gateway, sizeof(grown->gateway));
 	return 0;
 }
 
@@ -307,14 +247,14 @@ static int place_addresses(struct reading *r, struct zl_error *err)
 
 // The address whose network holds the next hop; without one, the first of that family; NULL if the
 // pod has none of it.
-static const struct assigned *address_towards(const struct reading *r, const struct ip *hop)
+static const struct assigned *address_towards(const struct reading *r, const struct zl_ip *hop)
 {
 	const struct assigned *first = NULL;
 
 	for (size_t i = 0; i < r->assigned_count; i++) {
 		const struct assigned *a = &r->assigned[i];
 
-		if (ip_within(hop, &a->ip, a->prefix))
+		if (zl_ip_within(hop, &a->ip, a->prefix))
 			return a;
 		if (first == NULL && a->ip.family == hop->family)
 			first = a;
@@ -325,8 +265,8 @@ static const struct assigned *address_towards(const struct reading *r, const str
 // "If unset, a value in gateway in the ips array may be used": bridge and ptp leave it out for all
 // that host-local was told to route. Not for a route to the gateway itself, nor one of scope link
 // (253, since spec 1.1).
-static void complete_gateway(const struct reading *r, const json_t *item, const struct ip *net,
-        unsigned prefix, struct ip *gateway)
+static void complete_gateway(const struct reading *r, const json_t *item, const struct zl_ip *net,
+        unsigned prefix, struct zl_ip *gateway)
 {
 	if (json_integer_value(json_object_get(item, "scope")) == 253)
 		return;
@@ -334,13 +274,13 @@ static void complete_gateway(const struct reading *r, const json_t *item, const 
 		const struct assigned *a = &r->assigned[i];
 
 		if (a->gateway.family == net->family &&
-		        (prefix == 0 || !ip_within(&a->gateway, net, prefix)))
+		        (prefix == 0 || !zl_ip_within(&a->gateway, net, prefix)))
 			*gateway = a->gateway;
 	}
 }
 
-static int place_route(struct zl_cni_interface *interface, const struct ip *net, unsigned prefix,
-        const struct ip *gateway, struct zl_error *err)
+static int place_route(struct zl_cni_interface *interface, const struct zl_ip *net, unsigned prefix,
+        const struct zl_ip *gateway, struct zl_error *err)
 {
 	struct zl_cni_route *grown =
 	        reallocarray(interface->routes, interface->route_count + 1, sizeof(*grown));
@@ -349,8 +289,8 @@ static int place_route(struct zl_cni_interface *interface, const struct ip *net,
 		return zl_error_nomem(err);
 	interface->routes = grown;
 	grown += interface->route_count++;
-	cidr_print(net, prefix, grown->destination);
-	ip_print(gateway, grown->gateway, sizeof(grown->gateway));
+	zl_cidr_print(net, prefix, grown->destination);
+	zl_ip_print(gateway, grown->gateway, sizeof(grown->gateway));
 	return 0;
 }
 
@@ -359,14 +299,14 @@ static int read_route(struct reading *r, const json_t *item, struct zl_error *er
 	const char *destination = zl_json_string(item, "dst");
 	const char *hop = zl_json_string(item, "gw");
 	const struct assigned *through;
-	struct ip net;
-	struct ip gateway = {0};
+	struct zl_ip net;
+	struct zl_ip gateway = {0};
 	unsigned prefix;
 
-	if (destination == NULL || !cidr_parse(destination, &net, &prefix))
+	if (destination == NULL || !zl_cidr_parse(destination, &net, &prefix))
 		return zl_error_set(err, ZL_INTERNAL, "%s: route to bad \"dst\" \"%.64s\"", r->what,
 		        destination != NULL ? destination : "");
-	if (hop != NULL && *hop != '\0' && !ip_parse(hop, &gateway))
+	if (hop != NULL && *hop != '\0' && !zl_ip_parse(hop, &gateway))
 		return zl_error_set(err, ZL_INTERNAL, "%s: route to %.64s: bad \"gw\" \"%.64s\"",
 		        r->what, destination, hop);
 	complete_gateway(r, item, &net, prefix, &gateway);
@@ -398,9 +338,9 @@ static int read_routes(struct reading *r, const json_t *list, struct zl_error *e
 
 static bool nameserver_valid(const char *text)
 {
-	struct ip ip;
+	struct zl_ip ip;
 
-	return ip_parse(text, &ip);
+	return zl_ip_parse(text, &ip);
 }
 
 // One word for a line of resolv.conf.

@@ -70,29 +70,41 @@ static char *verbose_info(struct zl_services *service, struct zl_call *call)
 	return zl_call_strdup(call, text);
 }
 
+static char *network_info(struct zl_services *service, struct zl_call *call)
+{
+	zl_auto(free) char *text = zl_cni_describe(service->cni);
+
+	return zl_call_strdup(call, text != NULL ? text : "{}");
+}
+
+static void *info_entry(struct zl_call *call, const char *key, const char *value)
+{
+	return zl_message_map_entry(
+	        &call->arena, &runtime__v1__status_response__info_entry__descriptor, key, value);
+}
+
 ZL_RPC_HANDLER(zl_handle_status, struct zl_services, StatusRequest, StatusResponse)
 {
 	struct zl_error runtime = ZL_ERROR_INIT;
 	struct zl_error network = ZL_ERROR_INIT;
+	const char *network_reason;
 
 	check_runtime(service, &runtime);
-	(void)zl_cni_status(service->cni, &network);
+	(void)zl_cni_status(service->cni, &call->cancel, &network_reason, &network);
 	response->status = ZL_CALL_NEW(call, RuntimeStatus, runtime_status);
 	response->status->conditions = ZL_CALL_NEW_LIST(call, RuntimeCondition, 2);
 	response->status->conditions[0] =
 	        condition(call, "RuntimeReady", "HypervisorNotReady", &runtime);
-	response->status->conditions[1] =
-	        condition(call, "NetworkReady", "NetworkPluginNotReady", &network);
+	response->status->conditions[1] = condition(call, "NetworkReady", network_reason, &network);
 	response->status->n_conditions = 2;
 	fill_handlers(service, call, response);
 	response->features = ZL_CALL_NEW(call, RuntimeFeatures, runtime_features);
 	response->features->supplemental_groups_policy = true;
 	if (request->verbose) {
-		response->info = zl_call_array(call, 1, sizeof(void *));
-		response->info[0] = zl_message_map_entry(&call->arena,
-		        &runtime__v1__status_response__info_entry__descriptor, "node",
-		        verbose_info(service, call));
-		response->n_info = 1;
+		response->info = zl_call_array(call, 2, sizeof(void *));
+		response->info[0] = info_entry(call, "node", verbose_info(service, call));
+		response->info[1] = info_entry(call, "cni", network_info(service, call));
+		response->n_info = 2;
 	}
 	return 0;
 }
@@ -105,8 +117,8 @@ ZL_RPC_HANDLER(
 	return 0;
 }
 
-// The node's pod CIDR. zonelet's CNI configuration is the administrator's and not made from a
-// template, so it is noted for `crictl info` only, as in containerd without conf_template.
+// The node's pod CIDR goes to plugins that declare the capability "ipRanges"; a network that has
+// addresses of its own is not touched by it.
 ZL_RPC_HANDLER(zl_handle_update_runtime_config, struct zl_services, UpdateRuntimeConfigRequest,
         UpdateRuntimeConfigResponse)
 {
@@ -114,10 +126,8 @@ ZL_RPC_HANDLER(zl_handle_update_runtime_config, struct zl_services, UpdateRuntim
 
 	if (config == NULL || config->network_config == NULL)
 		return 0;
-	pthread_mutex_lock(&service->lock);
-	(void)snprintf(service->pod_cidr, sizeof(service->pod_cidr), "%s",
-	        config->network_config->pod_cidr);
-	pthread_mutex_unlock(&service->lock);
+	if (zl_cni_set_pod_cidrs(service->cni, config->network_config->pod_cidr, err) < 0)
+		return zl_error_wrap(err, "UpdateRuntimeConfig");
 	zl_log_info("the node's pod CIDR is %s", config->network_config->pod_cidr);
 	return 0;
 }

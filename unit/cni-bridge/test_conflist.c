@@ -138,7 +138,7 @@ START_TEST(gives_only_declared_capabilities)
 	const json_t *mappings;
 
 	ck_assert_int_eq(parse(chain, &list, &err), 0);
-	runtime = zl_conflist_runtime(&pod, &err);
+	runtime = zl_conflist_runtime(&pod, NULL, &err);
 	ck_assert_uint_eq(json_object_size(runtime), 3);
 	ck_assert_ptr_null(json_object_get(json_object_get(runtime, "bandwidth"), "ingressRate"));
 	bridge = zl_conflist_request(&list, 0, runtime, NULL, &err);

@@ -62,7 +62,7 @@ static void set_up(void)
 	options.cache_dir = lab.cache;
 	cni = zl_cni_open(&options, &err);
 	ck_assert_msg(cni != NULL, "%s", err.message);
-	ck_assert_msg(zl_cni_status(cni, &err) == 0, "%s", err.message);
+	ck_assert_msg(zl_cni_status(cni, NULL, NULL, &err) == 0, "%s", err.message);
 }
 
 static void tear_down(void)
@@ -427,6 +427,37 @@ START_TEST(splice_follows_a_new_domain)
 }
 END_TEST
 
+// What a meta plugin makes beside eth0: each interface has its vif, and the zone has them all.
+START_TEST(several_interfaces_are_spliced_apart)
+{
+	struct pod pod;
+	struct zl_error err = ZL_ERROR_INIT;
+
+	pod_add(&pod, 1, 0);
+	lab_shell(NULL, "ip link add host1 type veth peer name net1 netns %s mtu 1300", pod.netns);
+	lab_shell(NULL, "ip addr add 10.77.0.1/24 dev host1; ip link set host1 up");
+	lab_shell(pod.netns, "ip addr add 10.77.0.2/24 dev net1; ip link set net1 up");
+	make_zone(&pod, 7);
+	lab_shell(NULL,
+	        "ip link add vif7.1 type veth peer name net1 netns %s address "
+	        "$(nsenter --net=%s ip -o link show net1 | sed -E 's/.*ether ([^ ]*).*/\\1/')",
+	        pod.zone, pod.netns);
+	lab_shell(pod.zone, "ip addr add 10.77.0.2/24 dev net1; ip link set net1 up mtu 1300");
+	splice(&pod);
+	ck_assert_msg(zl_splice_add(pod.netns, "net1", "vif7.1", &err) == 0, "%s", err.message);
+	ping(pod.zone, "10.88.0.1");
+	ping(pod.zone, "10.77.0.1");
+	ping(NULL, "10.77.0.2");
+	exchange(pod.zone, NULL, "10.77.0.2", POD_PORT);
+	lab_shell(pod.netns, "ip -o link show vif7.1 | grep -q 'mtu 1300'");
+	lab_shell(pod.zone, "ip link del net1");
+	lab_shell(NULL, "ip link del host1");
+	zone_destroy(&pod);
+	pod_del(&pod);
+	nothing_left(&pod);
+}
+END_TEST
+
 START_TEST(splice_errors_name_what_is_missing)
 {
 	struct pod pod;
@@ -485,6 +516,7 @@ int main(void)
 	tcase_add_test(tcase, pod_namespace_keeps_silent);
 	tcase_add_test(tcase, splice_again_keeps_connections);
 	tcase_add_test(tcase, splice_follows_a_new_domain);
+	tcase_add_test(tcase, several_interfaces_are_spliced_apart);
 	tcase_add_test(tcase, splice_errors_name_what_is_missing);
 	tcase_add_test(tcase, namespaces_are_idempotent);
 	suite_add_tcase(suite, tcase);

@@ -15,7 +15,7 @@ static void use(const struct zl_conflist *list)
 	static const struct zl_cni_port port = {.host_port = 80, .container_port = 8080};
 	static const struct zl_cni_pod pod = {.sandbox_id = "a", .ports = &port, .port_count = 1};
 	struct zl_error err = ZL_ERROR_INIT;
-	zl_auto(json) json_t *runtime = zl_conflist_runtime(&pod, &err);
+	zl_auto(json) json_t *runtime = zl_conflist_runtime(&pod, NULL, &err);
 
 	for (size_t i = 0; i < list->plugin_count; i++) {
 		zl_auto(json) json_t *request =
