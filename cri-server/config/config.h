@@ -19,6 +19,7 @@
 
 #define ZL_CONFIG_PATH "/etc/zonelet/zoneletd.yaml"
 
+enum zl_config_cni_check { ZL_CNI_CHECK_NEVER, ZL_CNI_CHECK_RESTART };
 enum zl_config_zone_type { ZL_ZONE_TYPE_AUTO, ZL_ZONE_TYPE_PVH, ZL_ZONE_TYPE_PV };
 
 // Strings are never NULL; lists are NULL-terminated and never NULL.
@@ -52,7 +53,9 @@ struct zl_config {
 		const char *conf_dir;
 		const char *const *bin_dirs;
 		const char *cache_dir;
-		int64_t timeout_ns; // one plugin's run
+		int64_t timeout_ns;     // one plugin's run
+		int64_t gc_interval_ns; // between two rounds of the caretaker
+		uint64_t check;         // enum zl_config_cni_check
 	} cni;
 	struct {
 		const char *dir;          // content store

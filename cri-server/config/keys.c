@@ -81,6 +81,16 @@ const struct zl_key zl_keys[] = {
         {"cni.timeout", ZL_KEY_DURATION, AT(cni.timeout_ns), "60s", .least = ZL_NS_PER_SECOND,
                 .most = 3600 * ZL_NS_PER_SECOND,
                 .help = "Longest run of one plugin; past it the plugin is killed."},
+        {"cni.gc_interval", ZL_KEY_DURATION, AT(cni.gc_interval_ns), "10m",
+                .least = ZL_NS_PER_SECOND, .most = INT64_C(86400) * ZL_NS_PER_SECOND,
+                .help = "Time between two tries to release what plugins did not: pods whose "
+                        "removal failed, networks without a pod, and the plugins' own garbage "
+                        "(GC)."},
+        {"cni.check", ZL_KEY_CHOICE, AT(cni.check), "never", "never restart",
+                .help = "Whether plugins are asked by CHECK, at the daemon's restart, if the "
+                        "networks of running pods still are as they were made; what they say is "
+                        "logged. Plugins' CHECKs are not all good: that of portmap 1.1, Debian "
+                        "13's, is never content."},
 
         {"images.dir", ZL_KEY_PATH, AT(images.dir), "/var/lib/zonelet/images",
                 .help = "Where images are kept."},

@@ -123,21 +123,78 @@ static int enter_to_end(struct zl_sandbox *sandbox, struct zl_call *call, struct
 	return zl_gate_enter(&sandbox->gate, true, &call->cancel, err);
 }
 
-static int stop(struct zl_sandbox *sandbox, struct zl_error *err)
+int zl_sandbox_remove_containers(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	size_t count;
+	struct zl_container **list = zl_container_list(sandbox->services, sandbox, &count);
+	int result = 0;
+
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = zl_container_forget(list[i], err);
+	zl_container_list_free(list, count);
+	return result;
+}
+
+static void set_ending(struct zl_sandbox *sandbox, bool ending)
+{
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->ending = ending;
+	pthread_mutex_unlock(&sandbox->lock);
+}
+
+// That it is being stopped is written down first: should taking it down fail (a network plugin that
+// does not let go) or the daemon die, it is gone on with.
+int zl_sandbox_stop(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	enum zl_sandbox_phase phase = zl_sandbox_phase(sandbox);
 
+	set_ending(sandbox, true);
+	if (phase == ZL_SANDBOX_READY) {
+		zl_sandbox_set_phase(sandbox, ZL_SANDBOX_NOTREADY, "Stopped", "");
+		if (zl_sandbox_save(sandbox, ZL_STEP_STOPPING, err) < 0)
+			return -1;
+	}
 	if (zl_sandbox_take_down(sandbox, err) < 0)
 		return zl_error_wrap(err, "stop pod %s", zl_sandbox_pod(sandbox));
-	if (phase == ZL_SANDBOX_REMOVING)
-		return 0;
-	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_NOTREADY, "Stopped", "");
-	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0)
+	if (phase != ZL_SANDBOX_REMOVING && zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0)
 		return -1;
+	set_ending(sandbox, false);
 	if (phase == ZL_SANDBOX_READY)
 		zl_publish_sandbox(
 		        sandbox, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT);
 	return 0;
+}
+
+int zl_sandbox_remove(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	if (zl_sandbox_stop(sandbox, err) < 0)
+		return -1;
+	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
+	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0 ||
+	        zl_sandbox_remove_containers(sandbox, err) < 0)
+		return -1;
+	if (zl_sandbox_forget(sandbox, err) < 0)
+		return zl_error_wrap(err, "remove pod %s", zl_sandbox_pod(sandbox));
+	return 0;
+}
+
+bool zl_sandbox_end_pending(struct zl_sandbox *sandbox)
+{
+	bool pending;
+
+	pthread_mutex_lock(&sandbox->lock);
+	pending = sandbox->ending || sandbox->phase == ZL_SANDBOX_REMOVING;
+	pthread_mutex_unlock(&sandbox->lock);
+	return pending;
+}
+
+int zl_sandbox_end(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	if (sandbox->forgotten)
+		return 0;
+	if (zl_sandbox_phase(sandbox) == ZL_SANDBOX_REMOVING)
+		return zl_sandbox_remove(sandbox, err);
+	return zl_sandbox_stop(sandbox, err);
 }
 
 ZL_RPC_HANDLER(zl_handle_stop_pod_sandbox, struct zl_services, StopPodSandboxRequest,
@@ -154,19 +211,7 @@ ZL_RPC_HANDLER(zl_handle_stop_pod_sandbox, struct zl_services, StopPodSandboxReq
 	if (enter_to_end(sandbox, call, err) < 0)
 		return -1;
 	inside = &sandbox->gate;
-	return sandbox->forgotten ? 0 : stop(sandbox, err);
-}
-
-int zl_sandbox_remove_containers(struct zl_sandbox *sandbox, struct zl_error *err)
-{
-	size_t count;
-	struct zl_container **list = zl_container_list(sandbox->services, sandbox, &count);
-	int result = 0;
-
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = zl_container_forget(list[i], err);
-	zl_container_list_free(list, count);
-	return result;
+	return sandbox->forgotten ? 0 : zl_sandbox_stop(sandbox, err);
 }
 
 ZL_RPC_HANDLER(zl_handle_remove_pod_sandbox, struct zl_services, RemovePodSandboxRequest,
@@ -184,14 +229,8 @@ ZL_RPC_HANDLER(zl_handle_remove_pod_sandbox, struct zl_services, RemovePodSandbo
 	inside = &sandbox->gate;
 	if (sandbox->forgotten)
 		return 0;
-	if (stop(sandbox, err) < 0)
+	if (zl_sandbox_remove(sandbox, err) < 0)
 		return -1;
-	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
-	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0 ||
-	        zl_sandbox_remove_containers(sandbox, err) < 0)
-		return -1;
-	if (zl_sandbox_forget(sandbox, err) < 0)
-		return zl_error_wrap(err, "remove pod %s", zl_sandbox_pod(sandbox));
 	zl_publish_sandbox(sandbox, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT);
 	return 0;
 }

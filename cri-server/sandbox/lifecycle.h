@@ -13,6 +13,17 @@
 // gate, exclusive. On failure what is left is left for the next try.
 int zl_sandbox_take_down(struct zl_sandbox *sandbox, struct zl_error *err);
 
+// What StopPodSandbox and RemovePodSandbox do. Idempotent; inside the gate, exclusive. On failure
+// it is pending: tried again by the next call, at the next start of the daemon, and meanwhile by
+// the caretaker (caretaker.h).
+int zl_sandbox_stop(struct zl_sandbox *sandbox, struct zl_error *err);
+int zl_sandbox_remove(struct zl_sandbox *sandbox, struct zl_error *err);
+
+// Whether one of the two began and has not succeeded yet. Any thread.
+bool zl_sandbox_end_pending(struct zl_sandbox *sandbox);
+// Goes on with whichever is pending. Inside the gate, exclusive.
+int zl_sandbox_end(struct zl_sandbox *sandbox, struct zl_error *err);
+
 // Removes the record, the index entry and the files. After zl_sandbox_take_down.
 int zl_sandbox_forget(struct zl_sandbox *sandbox, struct zl_error *err);
 

@@ -5,69 +5,25 @@
 
 #include "base/file.h"
 #include "base/strv.h"
+#include "cri-server/sandbox/network_request.h"
 #include "cri-server/sandbox/services.h"
 
 enum { RESOLV_CONF_MAX = 64 * 1024 };
 
-static const char *protocol_name(Runtime__V1__Protocol protocol)
-{
-	switch (protocol) {
-	case RUNTIME__V1__PROTOCOL__UDP:
-		return "udp";
-	case RUNTIME__V1__PROTOCOL__SCTP:
-		return "sctp";
-	default:
-		return "tcp";
-	}
-}
-
-static struct zl_cni_port *list_ports(
-        const Runtime__V1__PodSandboxConfig *config, struct zl_arena *arena, size_t *ret_count)
-{
-	struct zl_cni_port *ports =
-	        zl_arena_array(arena, config->n_port_mappings, sizeof(struct zl_cni_port));
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->n_port_mappings; i++) {
-		const Runtime__V1__PortMapping *p = config->port_mappings[i];
-
-		if (p->host_port <= 0)
-			continue;
-		ports[count++] = (struct zl_cni_port){
-		        .host_port = p->host_port,
-		        .container_port = p->container_port,
-		        .protocol = protocol_name(p->protocol),
-		        .host_ip = p->host_ip,
-		};
-	}
-	*ret_count = count;
-	return ports;
-}
-
-static void fill_pod(struct zl_sandbox *sandbox, struct zl_arena *arena, struct zl_cni_pod *pod)
-{
-	const Runtime__V1__PodSandboxMetadata *m = sandbox->config->metadata;
-
-	*pod = (struct zl_cni_pod){
-	        .sandbox_id = sandbox->id,
-	        .name = m->name,
-	        .namespace_ = m->namespace_,
-	        .uid = m->uid,
-	        .netns = sandbox->netns,
-	};
-	pod->ports = list_ports(sandbox->config, arena, &pod->port_count);
-}
-
 static void *run_add(void *argument)
 {
 	struct zl_network_job *job = argument;
+	struct zl_sandbox *sandbox = job->sandbox;
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_cni_pod pod;
 
-	fill_pod(job->sandbox, &arena, &pod);
-	job->result = zl_cni_add(
-	        job->sandbox->services->cni, &pod, job->cancel, &job->network, &job->error);
-	zl_timeline_mark(job->sandbox, "cni");
+	job->result = zl_network_request(sandbox->config, &arena, &pod, &job->error);
+	pod.sandbox_id = sandbox->id;
+	pod.netns = sandbox->netns;
+	if (job->result == 0)
+		job->result = zl_cni_add(
+		        sandbox->services->cni, &pod, job->cancel, &job->network, &job->error);
+	zl_timeline_mark(sandbox, "cni");
 	return NULL;
 }
 
@@ -79,6 +35,7 @@ int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
 	*job = (struct zl_network_job){.sandbox = sandbox, .cancel = cancel, .result = -1};
 	if (sandbox->netns[0] == '\0')
 		return 0;
+	sandbox->network_gone = false;
 	if (zl_netns_create(sandbox->netns, err) < 0)
 		return -1;
 	failure = pthread_create(&job->thread, NULL, run_add, job);
@@ -88,22 +45,28 @@ int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
 	return 0;
 }
 
-// The addresses without their prefix length, the first interface's first.
+// The interface that the kubelet knows; further ones are between the pod and its networks.
+static const struct zl_cni_interface *main_interface(const struct zl_cni_result *network)
+{
+	for (size_t i = 0; i < network->interface_count; i++) {
+		if (strcmp(network->interfaces[i].name, "eth0") == 0)
+			return &network->interfaces[i];
+	}
+	return network->interface_count > 0 ? &network->interfaces[0] : NULL;
+}
+
+// Its addresses without their prefix length, in the plugins' order: the first is the pod's own.
 static int set_ips(
         struct zl_sandbox *sandbox, const struct zl_cni_result *network, struct zl_error *err)
 {
+	const struct zl_cni_interface *interface = main_interface(network);
 	zl_auto(strv) char **ips = NULL;
 
-	for (size_t i = 0; i < network->interface_count; i++) {
-		const struct zl_cni_interface *each = &network->interfaces[i];
+	for (size_t i = 0; interface != NULL && i < interface->address_count; i++) {
+		const char *cidr = interface->addresses[i].cidr;
 
-		for (size_t a = 0; a < each->address_count; a++) {
-			const char *cidr = each->addresses[a].cidr;
-
-			if (zl_strv_append_format(
-			            &ips, err, "%.*s", (int)strcspn(cidr, "/"), cidr) < 0)
-				return -1;
-		}
+		if (zl_strv_append_format(&ips, err, "%.*s", (int)strcspn(cidr, "/"), cidr) < 0)
+			return -1;
 	}
 	if (ips == NULL)
 		return zl_error_set(err, ZL_UNAVAILABLE,
@@ -141,17 +104,24 @@ void zl_network_release(struct zl_network_job *job)
 
 int zl_network_remove(struct zl_sandbox *sandbox, struct zl_error *err)
 {
-	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
-	struct zl_cni_pod pod;
+	const Runtime__V1__PodSandboxMetadata *m = sandbox->config->metadata;
+	struct zl_cni_pod pod = {
+	        .sandbox_id = sandbox->id,
+	        .name = m->name,
+	        .namespace_ = m->namespace_,
+	        .netns = sandbox->netns,
+	        .recovered = sandbox->recovered,
+	};
 
-	if (sandbox->netns[0] == '\0')
+	if (sandbox->netns[0] == '\0' || sandbox->network_gone)
 		return 0;
-	fill_pod(sandbox, &arena, &pod);
 	if (access(sandbox->netns, F_OK) < 0)
 		pod.netns = NULL;
-	if (zl_cni_del(sandbox->services->cni, &pod, NULL, err) < 0)
+	if (zl_cni_del(sandbox->services->cni, &pod, NULL, err) < 0 ||
+	        zl_netns_remove(sandbox->netns, err) < 0)
 		return -1;
-	return zl_netns_remove(sandbox->netns, err);
+	sandbox->network_gone = true;
+	return 0;
 }
 
 static const char *node_resolv_conf(struct zl_arena *arena, struct zl_error *err)

@@ -30,6 +30,8 @@ static struct zl_sandbox *sandbox_from_record(
 	sandbox->created_at_ns = record->created_at_ns;
 	sandbox->ready_at_ns = record->ready_at_ns;
 	sandbox->phase = record->phase;
+	sandbox->recovered = true;
+	sandbox->network_gone = record->step == ZL_STEP_STOPPED;
 	sandbox->domid = record->domid;
 	sandbox->pid = record->pid;
 	sandbox->pid_started = record->pid_started;
@@ -239,25 +241,16 @@ static void recover_ready(struct zl_sandbox *sandbox)
 
 // ---- a pod that was being made or removed
 
-static void finish_removal(struct zl_sandbox *sandbox)
+// What fails here is pending and left to the caretaker.
+static void finish(struct zl_sandbox *sandbox)
 {
 	struct zl_error why = ZL_ERROR_INIT;
 
-	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
-	if (zl_sandbox_take_down(sandbox, &why) < 0 ||
-	        zl_sandbox_remove_containers(sandbox, &why) < 0 ||
-	        zl_sandbox_forget(sandbox, &why) < 0)
-		zl_log_error("removing a half-made sandbox: %s", why.message);
-	else
+	if (zl_sandbox_end(sandbox, &why) < 0)
+		zl_log_error("ending a sandbox that an earlier daemon began to make or to end: %s",
+		        why.message);
+	else if (sandbox->forgotten)
 		zl_log_info("removed a sandbox that was half made or half removed");
-}
-
-static void finish_stop(struct zl_sandbox *sandbox)
-{
-	struct zl_error why = ZL_ERROR_INIT;
-
-	if (zl_sandbox_take_down(sandbox, &why) < 0)
-		zl_log_error("stopping the sandbox: %s", why.message);
 }
 
 static void recover_one(struct zl_services *services, const struct zl_sandbox_record *record)
@@ -279,11 +272,12 @@ static void recover_one(struct zl_services *services, const struct zl_sandbox_re
 		break;
 	case ZL_SANDBOX_NOTREADY:
 		if (record->step != ZL_STEP_STOPPED)
-			finish_stop(sandbox);
+			finish(sandbox);
 		break;
 	case ZL_SANDBOX_CREATING:
 	case ZL_SANDBOX_REMOVING:
-		finish_removal(sandbox);
+		zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
+		finish(sandbox);
 		break;
 	}
 }
@@ -302,7 +296,7 @@ static int sweep(struct zl_services *services, struct zl_error *err)
 	for (size_t i = 0; ids != NULL && i < count; i++)
 		ids[i] = records[i].id;
 	result = ids != NULL ? zl_store_sweep(services->store, ids, count, err)
-			     : zl_error_nomem(err);
+	                     : zl_error_nomem(err);
 	zl_sandbox_records_free(records, count);
 	return result;
 }

@@ -13,6 +13,7 @@
 #include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/network.h"
+#include "cri-server/sandbox/network_request.h"
 #include "cri-server/sandbox/services.h"
 
 enum { ENTROPY_BYTES = 32, HOSTNAME_MAX = 64 };
@@ -37,6 +38,15 @@ static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct
 	return 0;
 }
 
+// What the pod asks of its network is refused before anything is made.
+static int check_network(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	struct zl_cni_pod ignored;
+
+	return zl_network_request(config, &arena, &ignored, err);
+}
+
 static struct zl_sandbox *new_sandbox(struct zl_services *services,
         const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
 {
@@ -47,7 +57,8 @@ static struct zl_sandbox *new_sandbox(struct zl_services *services,
 	if (check_config(request, err) < 0)
 		return NULL;
 	backend = zl_backend_find(services, request->runtime_handler, err);
-	if (backend == NULL || backend->check(request->config, err) < 0 || zl_id_make(id, err) < 0)
+	if (backend == NULL || backend->check(request->config, err) < 0 ||
+	        check_network(request->config, err) < 0 || zl_id_make(id, err) < 0)
 		return NULL;
 	sandbox = zl_sandbox_new(
 	        services, backend, request->runtime_handler, id, request->config, err);

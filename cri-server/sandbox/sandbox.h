@@ -86,10 +86,13 @@ struct zl_sandbox {
 	int64_t ready_at_ns;
 	char reason[64];
 	char message[512];
-	bool destroyed; // the back end has taken everything down
-	bool forgotten; // removed for good; changed inside the gate, exclusive
-	int64_t domid;  // -1: none
-	int64_t pid;    // supervisor under `host`; 0: none
+	bool destroyed;    // the back end has taken everything down
+	bool network_gone; // CNI DEL has succeeded; changed inside the gate, exclusive
+	bool recovered;    // an earlier daemon made it
+	bool ending;       // its stop began and has not succeeded yet
+	bool forgotten;    // removed for good; changed inside the gate, exclusive
+	int64_t domid;     // -1: none
+	int64_t pid;       // supervisor under `host`; 0: none
 	int64_t pid_started;
 	char **ips;                     // NULL-terminated
 	struct zl_zone_client *client;  // NULL while there is no channel; see zl_sandbox_client

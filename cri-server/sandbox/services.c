@@ -9,6 +9,7 @@
 #include "cri-server/image/image.h"
 #include "cri-server/runtime/runtime.h"
 #include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/caretaker.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/recover.h"
 
@@ -188,6 +189,11 @@ struct zl_services *zl_services_start(const struct zl_config *config, const char
 		zl_services_stop(s);
 		return NULL;
 	}
+	s->caretaker = zl_caretaker_start(s, err);
+	if (s->caretaker == NULL) {
+		zl_services_stop(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -233,6 +239,7 @@ void zl_services_stop(struct zl_services *s)
 	if (s == NULL)
 		return;
 	zl_cancel_fire(&s->stopping);
+	zl_caretaker_join(s->caretaker);
 	close_channels(s);
 	zl_tasks_stop(s->tasks);
 	drop_objects(s);

@@ -34,12 +34,12 @@ struct zl_services {
 	struct zl_zone_loop *loop;
 	struct zl_events *events;
 	struct zl_tasks *tasks;
+	struct zl_caretaker *caretaker;
 	struct zl_cancel stopping; // fired at stop; parent of what runs by itself
 
 	pthread_mutex_t lock; // guards the indexes (order: sandbox.h)
 	struct zl_sandbox *sandboxes;
 	struct zl_container *containers;
-	char pod_cidr[64]; // from UpdateRuntimeConfig; guarded by `lock`
 };
 
 // Opens everything and recovers what an earlier daemon left. *hypervisor may be given (tests), else
