@@ -21,7 +21,8 @@
 	"root=/dev/xvda rootfstype=erofs ro rootwait init=/sbin/init console=hvc0 quiet acpi=off " \
 	"panic=-1"
 
-enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64 };
+// A vif's name has room for two digits of its number.
+enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64, INTERFACES_MAX = 16 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
@@ -49,8 +50,8 @@ static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *e
 
 // ---- the domain
 
-// Locally administered, unicast, from the sandbox's id.
-static void make_mac(const struct zl_sandbox *sandbox, uint8_t mac[static 6])
+// Locally administered, unicast, from the sandbox's id and the device's number.
+static void make_mac(const struct zl_sandbox *sandbox, size_t devid, uint8_t mac[static 6])
 {
 	unsigned byte;
 
@@ -59,11 +60,15 @@ static void make_mac(const struct zl_sandbox *sandbox, uint8_t mac[static 6])
 		(void)sscanf(sandbox->id + 2 * i, "%2x", &byte);
 		mac[i] = (uint8_t)byte;
 	}
+	mac[5] = (uint8_t)(mac[5] + devid);
 }
 
-static void vif_name(const struct zl_sandbox *sandbox, char out[static 16])
+static void vif_name(const struct zl_sandbox *sandbox, size_t devid, char out[static 16])
 {
-	(void)snprintf(out, 16, "zl%.12s", sandbox->id);
+	if (devid == 0)
+		(void)snprintf(out, 16, "zl%.12s", sandbox->id);
+	else
+		(void)snprintf(out, 16, "zl%.10s.%zu", sandbox->id, devid);
 }
 
 static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
@@ -169,8 +174,8 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	};
 	uint32_t domid;
 
-	make_mac(sandbox, nic.mac);
-	vif_name(sandbox, ifname);
+	make_mac(sandbox, 0, nic.mac);
+	vif_name(sandbox, 0, ifname);
 	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
 	        config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
@@ -234,15 +239,15 @@ static struct zl_transport *connect_zone(
 
 // ---- network
 
-static void fill_interface(struct zl_sandbox *sandbox, const struct zl_cni_interface *from,
-        struct zl_zone_interface *to, struct zl_arena *arena)
+static void fill_interface(struct zl_sandbox *sandbox, size_t devid,
+        const struct zl_cni_interface *from, struct zl_zone_interface *to, struct zl_arena *arena)
 {
 	struct zl_zone_address *addresses =
 	        zl_arena_array(arena, from->address_count, sizeof(*addresses));
 	struct zl_zone_route *routes = zl_arena_array(arena, from->route_count, sizeof(*routes));
 	uint8_t mac[6];
 
-	make_mac(sandbox, mac);
+	make_mac(sandbox, devid, mac);
 	for (size_t i = 0; i < from->address_count; i++)
 		addresses[i].cidr = from->addresses[i].cidr;
 	for (size_t i = 0; i < from->route_count; i++) {
@@ -263,25 +268,49 @@ static void fill_interface(struct zl_sandbox *sandbox, const struct zl_cni_inter
 	};
 }
 
+// The domain was made with one device, before anybody knew how many interfaces the plugins make.
+static int add_nic(
+        struct zl_sandbox *sandbox, size_t devid, const char *ifname, struct zl_error *err)
+{
+	struct zl_hypervisor *hv = sandbox->services->hypervisor;
+	struct zl_nic nic = {.devid = (int)devid, .ifname = ifname};
+
+	make_mac(sandbox, devid, nic.mac);
+	return hv->ops->nic_add(hv, (uint32_t)sandbox->domid, &nic, &sandbox->stopping, err);
+}
+
+static int join_interface(struct zl_sandbox *sandbox, size_t devid,
+        const struct zl_cni_interface *interface, struct zl_error *err)
+{
+	char vif[16];
+
+	vif_name(sandbox, devid, vif);
+	if (devid > 0 && add_nic(sandbox, devid, vif, err) < 0)
+		return zl_error_wrap(err, "give the zone a device for %s", interface->name);
+	if (zl_splice_add(sandbox->netns, interface->name, vif, err) < 0)
+		return zl_error_wrap(err, "join the zone's interface to the pod's network");
+	return 0;
+}
+
 static int network(struct zl_sandbox *sandbox, const struct zl_cni_result *network_result,
         struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err)
 {
-	struct zl_zone_interface *interface;
-	char vif[16];
+	size_t count = network_result->interface_count;
+	struct zl_zone_interface *interfaces = zl_arena_array(arena, count, sizeof(*interfaces));
 
-	if (network_result->interface_count != 1)
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "the CNI plugins made %zu interfaces for the pod; a zone has exactly one "
-		        "so "
-		        "far",
-		        network_result->interface_count);
-	vif_name(sandbox, vif);
-	if (zl_splice_add(sandbox->netns, network_result->interfaces[0].name, vif, err) < 0)
-		return zl_error_wrap(err, "join the zone's interface to the pod's network");
-	interface = zl_arena_alloc(arena, sizeof(*interface));
-	fill_interface(sandbox, &network_result->interfaces[0], interface, arena);
-	config->interfaces = interface;
-	config->interface_count = 1;
+	if (count == 0 || count > INTERFACES_MAX)
+		return zl_error_set(err, ZL_FAILED_PRECONDITION,
+		        "the CNI plugins made %zu interfaces for the pod; a zone has 1 to %d",
+		        count, INTERFACES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const struct zl_cni_interface *each = &network_result->interfaces[i];
+
+		if (join_interface(sandbox, i, each, err) < 0)
+			return -1;
+		fill_interface(sandbox, i, each, &interfaces[i], arena);
+	}
+	config->interfaces = interfaces;
+	config->interface_count = count;
 	return 0;
 }
 
