@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "cri-server/container/container.h"
 #include "cri-server/oci/signal.h"
+#include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/query.h"
+#include "cri-server/sandbox/resources.h"
 #include "cri-server/sandbox/services.h"
 
 // One that was created and never ran, and one being made, are CREATED to CRI.
@@ -59,13 +61,11 @@ static Runtime__V1__ContainerUser *user_of(struct zl_container *container, struc
 static Runtime__V1__ContainerResources *resources_of(
         struct zl_container *container, struct zl_arena *arena)
 {
-	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
 	Runtime__V1__ContainerResources *resources =
 	        ZL_MESSAGE_NEW(arena, ContainerResources, container_resources);
 
-	if (lin != NULL && lin->resources != NULL)
-		resources->linux = zl_message_copy(arena, &lin->resources->base);
-	else
+	resources->linux = zl_container_resources(container, arena);
+	if (resources->linux == NULL)
 		resources->linux =
 		        ZL_MESSAGE_NEW(arena, LinuxContainerResources, linux_container_resources);
 	return resources;
@@ -205,22 +205,40 @@ static Runtime__V1__Container *list_entry(struct zl_container *container, struct
 	return entry;
 }
 
-ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequest,
-        ListContainersResponse)
+static Runtime__V1__Container **list_entries(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__ContainerFilter *filter, size_t *ret_count)
 {
 	size_t count;
 	struct zl_container **list = zl_container_list(service, NULL, &count);
+	Runtime__V1__Container **entries = ZL_CALL_NEW_LIST(call, Container, count);
 
-	response->containers = ZL_CALL_NEW_LIST(call, Container, count);
+	*ret_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		// One whose CreateContainer has not answered is nobody's yet.
 		if (zl_container_phase(list[i]) != ZL_CONTAINER_CREATING &&
-		        matches(list[i], request->filter))
-			response->containers[response->n_containers++] =
-			        list_entry(list[i], &call->arena);
+		        matches(list[i], filter))
+			entries[(*ret_count)++] = list_entry(list[i], &call->arena);
 	}
 	zl_container_list_free(list, count);
+	return entries;
+}
+
+ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequest,
+        ListContainersResponse)
+{
+	response->containers =
+	        list_entries(service, call, request->filter, &response->n_containers);
 	return 0;
+}
+
+ZL_RPC_HANDLER(zl_handle_stream_containers, struct zl_services, StreamContainersRequest,
+        StreamContainersResponse)
+{
+	size_t count;
+	Runtime__V1__Container **entries = list_entries(service, call, request->filter, &count);
+
+	return zl_call_send_list(call, &runtime__v1__stream_containers_response__descriptor,
+	        (void **)entries, count, err);
 }
 
 // ---- events

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/services.h"
 
 static int need_reference(const char *rpc, const Runtime__V1__ImageSpec *spec, struct zl_error *err)
@@ -139,7 +140,7 @@ ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, I
 }
 
 static int list_one(struct zl_services *service, const char *reference, struct zl_call *call,
-        Runtime__V1__ListImagesResponse *response, struct zl_error *err)
+        Runtime__V1__Image ***ret, size_t *ret_count, struct zl_error *err)
 {
 	struct zl_error why = ZL_ERROR_INIT;
 	zl_auto(image) struct zl_image *image = zl_store_image(service->store, reference, &why);
@@ -150,30 +151,48 @@ static int list_one(struct zl_services *service, const char *reference, struct z
 	}
 	if (image == NULL)
 		return 0;
-	response->images = ZL_CALL_NEW_LIST(call, Image, 1);
-	response->images[0] = to_cri(image, &call->arena);
-	response->n_images = 1;
+	*ret = ZL_CALL_NEW_LIST(call, Image, 1);
+	(*ret)[0] = to_cri(image, &call->arena);
+	*ret_count = 1;
+	return 0;
+}
+
+static int list_images(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__ImageFilter *filter, Runtime__V1__Image ***ret, size_t *ret_count,
+        struct zl_error *err)
+{
+	struct zl_image **images = NULL;
+
+	*ret_count = 0;
+	if (filter != NULL && filter->image != NULL && filter->image->image[0] != '\0')
+		return list_one(service, filter->image->image, call, ret, ret_count, err);
+	if (zl_store_list(service->store, &images, ret_count, err) < 0)
+		return -1;
+	*ret = ZL_CALL_NEW_LIST(call, Image, *ret_count);
+	for (size_t i = 0; i < *ret_count; i++) {
+		(*ret)[i] = to_cri(images[i], &call->arena);
+		zl_image_free(images[i]);
+	}
+	free(images);
 	return 0;
 }
 
 ZL_RPC_HANDLER(zl_handle_list_images, struct zl_services, ListImagesRequest, ListImagesResponse)
 {
-	struct zl_image **images = NULL;
-	size_t count = 0;
+	return list_images(
+	        service, call, request->filter, &response->images, &response->n_images, err);
+}
 
-	if (request->filter != NULL && request->filter->image != NULL &&
-	        request->filter->image->image[0] != '\0')
-		return list_one(service, request->filter->image->image, call, response, err);
-	if (zl_store_list(service->store, &images, &count, err) < 0)
+ZL_RPC_HANDLER(
+        zl_handle_stream_images, struct zl_services, StreamImagesRequest, StreamImagesResponse)
+{
+	Runtime__V1__Image **images = NULL;
+	size_t count;
+
+	if (list_images(service, call, request->filter, &images, &count, err) < 0)
 		return -1;
-	response->images = ZL_CALL_NEW_LIST(call, Image, count);
-	for (size_t i = 0; i < count; i++) {
-		response->images[i] = to_cri(images[i], &call->arena);
-		zl_image_free(images[i]);
-	}
-	response->n_images = count;
-	free(images);
-	return 0;
+	return zl_call_send_list(call, &runtime__v1__stream_images_response__descriptor,
+	        (void **)images, count, err);
 }
 
 ZL_RPC_HANDLER(zl_handle_remove_image, struct zl_services, RemoveImageRequest, RemoveImageResponse)

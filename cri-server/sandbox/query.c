@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cri-server/container/container.h"
+#include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/services.h"
@@ -182,19 +183,36 @@ static Runtime__V1__PodSandbox *list_entry(struct zl_sandbox *sandbox, struct zl
 	return entry;
 }
 
-ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxRequest,
-        ListPodSandboxResponse)
+static Runtime__V1__PodSandbox **list_entries(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__PodSandboxFilter *filter, size_t *ret_count)
 {
 	size_t count;
 	struct zl_sandbox **list = zl_sandbox_list(service, &count);
+	Runtime__V1__PodSandbox **entries = ZL_CALL_NEW_LIST(call, PodSandbox, count);
 
-	response->items = ZL_CALL_NEW_LIST(call, PodSandbox, count);
+	*ret_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		// One whose RunPodSandbox has not answered is nobody's yet.
-		if (zl_sandbox_phase(list[i]) != ZL_SANDBOX_CREATING &&
-		        matches(list[i], request->filter))
-			response->items[response->n_items++] = list_entry(list[i], &call->arena);
+		if (zl_sandbox_phase(list[i]) != ZL_SANDBOX_CREATING && matches(list[i], filter))
+			entries[(*ret_count)++] = list_entry(list[i], &call->arena);
 	}
 	zl_sandbox_list_free(list, count);
+	return entries;
+}
+
+ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxRequest,
+        ListPodSandboxResponse)
+{
+	response->items = list_entries(service, call, request->filter, &response->n_items);
 	return 0;
+}
+
+ZL_RPC_HANDLER(zl_handle_stream_pod_sandboxes, struct zl_services, StreamPodSandboxesRequest,
+        StreamPodSandboxesResponse)
+{
+	size_t count;
+	Runtime__V1__PodSandbox **entries = list_entries(service, call, request->filter, &count);
+
+	return zl_call_send_list(call, &runtime__v1__stream_pod_sandboxes_response__descriptor,
+	        (void **)entries, count, err);
 }

@@ -32,6 +32,7 @@
 #include "cri-server/sandbox/gate.h"
 #include "cri-server/sandbox/size.h"
 #include "cri-server/state/state.h"
+#include "cri-server/stats/cpu_sample.h"
 #include "zone/client/client.h"
 
 struct zl_services;
@@ -59,6 +60,13 @@ struct zl_timeline {
 	} steps[ZL_TIMELINE_STEPS];
 };
 
+// What may be used now (resources.h), in memory of its own.
+struct zl_limits {
+	struct zl_arena arena; // of what was set; what the configuration has lives in that
+	Runtime__V1__LinuxContainerResources *resources;
+	Runtime__V1__LinuxContainerResources *overhead; // a pod's
+};
+
 struct zl_sandbox {
 	// fixed from creation on
 	char id[ZL_ID_SIZE];
@@ -72,7 +80,6 @@ struct zl_sandbox {
 	const char *domain_uuid;
 	const char *run_dir;  // "<run_dir>/sandboxes/<id>"
 	const char *hostname; // the pod's, or the node's where it has none
-	struct zl_zone_size size;
 	int64_t created_at_ns;
 
 	atomic_uint references;
@@ -98,6 +105,9 @@ struct zl_sandbox {
 	struct zl_container *containers; // hash by id (hh_sandbox)
 	struct zl_exec *execs;           // hash by exec id
 	struct zl_timeline timeline;
+	struct zl_zone_size size;
+	struct zl_limits limits;
+	struct zl_cpu_sample cpu; // as PodSandboxStats last told
 };
 
 struct zl_container {
@@ -131,6 +141,8 @@ struct zl_container {
 	struct zl_zone_user user; // as the supervisor resolved it
 	bool has_user;
 	struct zl_container_log *log; // NULL before start
+	struct zl_limits limits;
+	struct zl_cpu_sample cpu; // as ContainerStats last told
 };
 
 // ---- sandboxes

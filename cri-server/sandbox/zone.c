@@ -291,6 +291,40 @@ static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
 	config->scratch_device = "/dev/xvdb";
 }
 
+// ---- another size
+
+static int resize(struct zl_sandbox *sandbox, const Runtime__V1__LinuxContainerResources *resources,
+        const Runtime__V1__LinuxContainerResources *overhead, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	struct zl_services *services = sandbox->services;
+	struct zl_hypervisor *hv = services->hypervisor;
+	Runtime__V1__LinuxPodSandboxConfig lin = RUNTIME__V1__LINUX_POD_SANDBOX_CONFIG__INIT;
+	Runtime__V1__PodSandboxConfig config = *sandbox->config;
+	struct zl_domain_size wanted;
+	struct zl_zone_size size;
+
+	// Read only.
+	lin.resources = (Runtime__V1__LinuxContainerResources *)(uintptr_t)resources;
+	lin.overhead = (Runtime__V1__LinuxContainerResources *)(uintptr_t)overhead;
+	config.linux = &lin;
+	if (zl_zone_size(&config, services->config, services->host.cpus, &size, err) < 0)
+		return -1;
+	wanted = (struct zl_domain_size){
+	        .memory_bytes = size.memory_bytes,
+	        .vcpus = size.vcpus,
+	        .cpu_weight = size.cpu_weight,
+	        .cpu_cap = size.cpu_cap,
+	};
+	if (hv->ops->domain_resize(hv, (uint32_t)sandbox->domid, &wanted, cancel, err) < 0)
+		return -1;
+	pthread_mutex_lock(&sandbox->lock);
+	size.scratch_bytes = sandbox->size.scratch_bytes;
+	sandbox->size = size;
+	pthread_mutex_unlock(&sandbox->lock);
+	return 0;
+}
+
 // ---- end and recovery
 
 // The domid of the domain with the sandbox's UUID, -1 if there is none.
@@ -509,6 +543,7 @@ const struct zl_backend zl_backend_zone = {
         .connect = connect_zone,
         .network = network,
         .scratch = scratch,
+        .resize = resize,
         .destroy = destroy,
         .recover = recover,
         .rootfs_add = rootfs_add,
