@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
+#include "cri-server/message/json.h"
+#include "cri-server/oci/resources.h"
 #include "cri-server/oci/signal.h"
 #include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/backend.h"
@@ -125,21 +127,44 @@ Runtime__V1__ContainerStatus *zl_container_status(
 	return status;
 }
 
-// What `crictl inspect` shows besides the status: pid in the zone, the spec, the sandbox.
+// The spec that it was made with, with the limits that it has now.
+static json_t *spec_of(struct zl_container *container, struct zl_arena *arena)
+{
+	json_t *spec = json_loads(container->spec, 0, NULL);
+	json_t *resources = json_object_get(json_object_get(spec, "linux"), "resources");
+	zl_auto(json) json_t *now = zl_oci_resources(
+	        zl_container_resources(container, arena), container->sandbox->backend->zone);
+
+	if (resources != NULL && now != NULL)
+		(void)json_object_update(resources, now);
+	return spec;
+}
+
+// What `crictl inspect` shows besides the status, under the names that containerd has: pid (in the
+// zone), the spec, the sandbox, the image's blobs; and the domain.
 static char *verbose_info(struct zl_container *container, struct zl_arena *arena)
 {
+	struct zl_sandbox *sandbox = container->sandbox;
+	zl_auto(json) json_t *config = zl_message_json(&container->config->base);
+	zl_auto(json) json_t *spec = spec_of(container, arena);
 	zl_auto(json) json_t *info = NULL;
-	zl_auto(json) json_t *spec = json_loads(container->spec, 0, NULL);
 	zl_auto(free) char *text = NULL;
+	bool removing;
+	int64_t domid;
 	int64_t pid;
 
-	pthread_mutex_lock(&container->sandbox->lock);
+	pthread_mutex_lock(&sandbox->lock);
 	pid = container->pid;
-	pthread_mutex_unlock(&container->sandbox->lock);
-	info = json_pack("{s:s, s:I, s:s}", "sandboxID", container->sandbox->id, "pid",
-	        (json_int_t)pid, "handler", container->sandbox->backend->name);
-	if (spec != NULL)
-		json_object_set(info, "runtimeSpec", spec);
+	domid = sandbox->domid;
+	removing = container->phase == ZL_CONTAINER_REMOVING;
+	pthread_mutex_unlock(&sandbox->lock);
+	info = json_pack("{s:s, s:I, s:b, s:s, s:s, s:s, s:s, s:s, s:O?, s:O?}", "sandboxID",
+	        sandbox->id, "pid", (json_int_t)pid, "removing", (int)removing, "handler",
+	        sandbox->backend->name, "runtimeType", zl_runtime_type(sandbox), "snapshotter",
+	        "erofs", "snapshotKey", container->image_id, "imageDevice", container->image_vdev,
+	        "config", config, "runtimeSpec", spec);
+	if (domid >= 0)
+		json_object_set_new(info, "domid", json_integer(domid));
 	text = json_dumps(info, JSON_COMPACT);
 	return zl_arena_strdup(arena, text);
 }

@@ -134,8 +134,12 @@ def test_metrics(native):
     pod.remove()
 
 
-def hugepages(limit):
-    return {"linux": {"resources": {"hugepage_limits": [{"page_size": "2MB", "limit": limit}]}}}
+def call(node, *words):
+    """A CRI call that crictl has no command for; gives its output, raises with the status' code."""
+    result = node.run([f"{node.build}/unit/cri-services/cri-call", node.socket, *words], check=False)
+    if result.code != 0:
+        raise CrictlError(words, result.stderr)
+    return result.stdout
 
 
 def cgroup_value(node, container, name):
@@ -144,6 +148,82 @@ def cgroup_value(node, container, name):
 
 def resources_of(node, container):
     return node.crictl.json("inspect", container)["status"]["resources"]["linux"]
+
+
+def test_new_limits_for_a_container(native):
+    """By hugetlb, the one controller of version 2 that every machine these tests run on has."""
+    pod = run_pod(native.crictl, "limits")
+    container = pod.container(IMAGE, "exec sleep 1000", linux={
+        "resources": {"hugepage_limits": [{"page_size": "2MB", "limit": 4194304}]}})
+    assert cgroup_value(native, container, "hugetlb.2MB.max") == "4194304"
+    call(native, "update", container, "huge.2MB=8388608")
+    assert cgroup_value(native, container, "hugetlb.2MB.max") == "8388608"
+    assert resources_of(native, container)["hugepageLimits"] == [{"pageSize": "2MB", "limit": "8388608"}]
+    # What crun refuses changes nothing, and says why.
+    with pytest.raises(CrictlError, match="limits.*controller `no`"):
+        call(native, "update", container, "unified.no.such.file=1")
+    assert "unified" not in resources_of(native, container) or not resources_of(native, container)["unified"]
+    # A restart keeps the new limits, also those of a container that was not started yet.
+    waiting = pod.container(IMAGE, "exec sleep 1000", name="waiting", start=False)
+    call(native, "update", waiting, "huge.2MB=2097152")
+    native.kill()
+    native.start()
+    assert resources_of(native, container)["hugepageLimits"] == [{"pageSize": "2MB", "limit": "8388608"}]
+    spec = native.crictl.json("inspect", container)["info"]["runtimeSpec"]
+    assert spec["linux"]["resources"]["hugepageLimits"] == [{"pageSize": "2MB", "limit": 8388608}]
+    native.crictl("start", waiting)
+    assert cgroup_value(native, waiting, "hugetlb.2MB.max") == "2097152"
+    assert native.crictl("exec", "-s", container, "echo", "alive").strip() == "alive"
+    pod.remove()
+
+
+def test_new_size_for_a_pod(native):
+    pod = run_pod(native.crictl, "resize")
+    call(native, "resize", pod.id, "memory=268435456", "quota=50000", "period=100000")
+    native.kill()
+    native.start()
+    resources = pod.status()["info"]["config"]["linux"]["resources"]
+    assert resources["memory_limit_in_bytes"] == 268435456 and resources["cpu_quota"] == 50000
+    with pytest.raises(CrictlError, match="nothing"):
+        call(native, "resize", "nothing", "memory=1")
+    pod.remove()
+
+
+def test_streamed_lists(native):
+    pods = [run_pod(native.crictl, f"stream{i}") for i in range(2)]
+    for pod in pods:
+        pod.container(IMAGE, "exec sleep 1000")
+    for method, expected in (("StreamPodSandboxes", 2), ("StreamContainers", 2), ("StreamContainerStats", 2),
+                             ("StreamPodSandboxStats", 2), ("StreamPodSandboxMetrics", 2), ("StreamImages", 1)):
+        assert call(native, "count", method).split() == [str(expected), "1"], method
+    for pod in pods:
+        pod.remove()
+    # Nothing to send is no message at all, and no error.
+    assert call(native, "count", "StreamPodSandboxes").split() == ["0", "0"]
+    assert call(native, "count", "StreamContainerStats").split() == ["0", "0"]
+
+
+def test_checkpoint_says_why_not(native):
+    pod = run_pod(native.crictl, "checkpoint")
+    with pytest.raises(CrictlError, match="CheckpointContainer.*zone"):
+        call(native, "checkpoint", pod.container(IMAGE, "exec sleep 1000"))
+    pod.remove()
+
+
+def test_inspect_tells_what_people_look_for(native):
+    pod = run_pod(native.crictl, "inspect")
+    container = pod.container(IMAGE, "exec sleep 1000", envs=[{"key": "WHO", "value": "me"}])
+    info = native.crictl.json("inspect", container)["info"]
+    assert info["sandboxID"] == pod.id and info["runtimeType"] == "io.zonelet.host.v1"
+    assert native.run(["cat", f"/proc/{info['pid']}/comm"]).stdout.strip() == "sleep"
+    assert "WHO=me" in info["runtimeSpec"]["process"]["env"]
+    assert info["config"]["envs"] == [{"key": "WHO", "value": "me"}]
+    assert info["config"]["metadata"]["name"] == "main" and info["removing"] is False
+    assert info["snapshotKey"].startswith("sha256:")
+    own = pod.status()["info"]
+    assert own["runtimeType"] == "io.zonelet.host.v1" and own["processStatus"] == "running"
+    assert own["config"]["metadata"]["name"] == "inspect" and own["pid"] > 0
+    pod.remove()
 
 
 def test_dead_container_has_no_limits_to_change(native):
