@@ -7,9 +7,10 @@
 
 typedef Runtime__V1__LinuxContainerResources resources_t;
 
+// -1 is "no limit" to the runtime-spec too; other negative numbers mean nothing.
 static void set_number(json_t *object, const char *key, int64_t number)
 {
-	if (number != 0)
+	if (number > 0 || number == -1)
 		json_object_set_new(object, key, json_integer(number));
 }
 
@@ -31,9 +32,11 @@ static json_t *cpu_of(const resources_t *r, bool zone)
 {
 	json_t *cpu = json_object();
 
-	set_number(cpu, "shares", r->cpu_shares);
+	if (r->cpu_shares > 0)
+		set_number(cpu, "shares", r->cpu_shares);
 	set_number(cpu, "quota", r->cpu_quota);
-	set_number(cpu, "period", r->cpu_period);
+	if (r->cpu_period > 0)
+		set_number(cpu, "period", r->cpu_period);
 	if (!zone) {
 		set_text(cpu, "cpus", r->cpuset_cpus);
 		set_text(cpu, "mems", r->cpuset_mems);
