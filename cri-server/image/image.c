@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "cri-server/rpc/list.h"
+#include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
 
 static int need_reference(const char *rpc, const Runtime__V1__ImageSpec *spec, struct zl_error *err)
@@ -98,6 +100,9 @@ ZL_RPC_HANDLER(zl_handle_pull_image, struct zl_services, PullImageRequest, PullI
 
 	if (need_reference("PullImage", request->image, err) < 0)
 		return -1;
+	// An image is the same for all of them; one that is unknown is to be refused (ImageSpec).
+	if (zl_backend_find(service, request->image->runtime_handler, err) == NULL)
+		return zl_error_wrap(err, "pull %s", request->image->image);
 	ZL_LOG_SCOPE("image", request->image->image);
 	image = zl_store_pull(service->store, request->image->image,
 	        fill_auth(request->auth, &auth), log_progress, NULL, &call->cancel, err);
@@ -112,6 +117,17 @@ ZL_RPC_HANDLER(zl_handle_pull_image, struct zl_services, PullImageRequest, PullI
 }
 
 // ---- queries
+
+// What `crictl inspecti` shows besides, under the name that containerd has.
+static char *verbose_info(const struct zl_image *image, struct zl_arena *arena)
+{
+	zl_auto(json) json_t *config =
+	        image->config_json != NULL ? json_loads(image->config_json, 0, NULL) : NULL;
+	zl_auto(json) json_t *info = json_pack("{s:O?}", "imageSpec", config);
+	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
+
+	return zl_arena_strdup(arena, text);
+}
 
 ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, ImageStatusResponse)
 {
@@ -132,8 +148,8 @@ ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, I
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-		        &runtime__v1__image_status_response__info_entry__descriptor, "imageSpec",
-		        image->config_json != NULL ? image->config_json : "");
+		        &runtime__v1__image_status_response__info_entry__descriptor, "info",
+		        verbose_info(image, &call->arena));
 		response->n_info = 1;
 	}
 	return 0;

@@ -139,6 +139,29 @@ static enum zl_domain_type domain_type(const struct zl_services *services)
 	}
 }
 
+// How many vcpus the domain may ever have.
+static uint32_t max_vcpus(const struct zl_sandbox *sandbox)
+{
+	const struct zl_services *services = sandbox->services;
+	uint64_t most = services->config->zone.max_vcpus;
+
+	if (services->host.cpus > 0 && most > services->host.cpus)
+		most = services->host.cpus;
+	return most > sandbox->size.vcpus ? (uint32_t)most : sandbox->size.vcpus;
+}
+
+// A PVH kernel starts every vcpu that it finds; one of a PV zone could not add them later then.
+static void make_cmdline(const struct zl_sandbox *sandbox, const struct zl_domain_config *domain,
+        char out[static 1024])
+{
+	const char *own = sandbox->services->config->zone.cmdline;
+	char fewer[32] = "";
+
+	if (domain->type == ZL_DOMAIN_PVH && domain->max_vcpus > domain->vcpus)
+		(void)snprintf(fewer, sizeof(fewer), " maxcpus=%u", (unsigned)domain->vcpus);
+	(void)snprintf(out, 1024, "%s%s%s%s", CMDLINE, fewer, own[0] != '\0' ? " " : "", own);
+}
+
 static int create_domain(struct zl_sandbox *sandbox, const char *root, const char *scratch,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
@@ -160,6 +183,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	        .cmdline = cmdline,
 	        .memory_bytes = sandbox->size.memory_bytes,
 	        .vcpus = sandbox->size.vcpus,
+	        .max_vcpus = max_vcpus(sandbox),
 	        .cpu_weight = sandbox->size.cpu_weight,
 	        .cpu_cap = sandbox->size.cpu_cap,
 	        .disks = disks,
@@ -171,8 +195,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 
 	make_mac(sandbox, nic.mac);
 	vif_name(sandbox, ifname);
-	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
-	        config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
+	make_cmdline(sandbox, &domain, cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
