@@ -56,8 +56,20 @@ static json_t *enumeration(const ProtobufCFieldDescriptor *field, const void *me
 	return value != NULL ? json_string(value->name) : json_integer(number);
 }
 
+// The value of an environment variable, which is text as a rule.
+static json_t *bytes_as_text(const ProtobufCBinaryData *bytes)
+{
+	json_t *text;
+
+	if (bytes->len == 0)
+		return NULL;
+	text = json_stringn((const char *)bytes->data, bytes->len);
+	return text != NULL ? text : json_string("(not UTF-8)");
+}
+
 static json_t *value_of(const ProtobufCFieldDescriptor *field, const void *member)
 {
+	ProtobufCBinaryData bytes;
 	const void *pointer;
 	protobuf_c_boolean flag;
 
@@ -74,8 +86,9 @@ static json_t *value_of(const ProtobufCFieldDescriptor *field, const void *membe
 		return flag ? json_true() : NULL;
 	case PROTOBUF_C_TYPE_ENUM:
 		return enumeration(field, member);
-	case PROTOBUF_C_TYPE_BYTES: // CRI has none
-		return NULL;
+	case PROTOBUF_C_TYPE_BYTES:
+		memcpy(&bytes, member, sizeof(bytes));
+		return bytes_as_text(&bytes);
 	default:
 		return number(field, member);
 	}

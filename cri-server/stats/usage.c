@@ -8,7 +8,9 @@
 
 #define LEAST_INTERVAL_NS (100 * ZL_NS_PER_MS)
 
-enum { HUNDREDTHS = 100, NS_PER_US = 1000 };
+enum { NS_PER_US = 1000 };
+
+static const double hundredths = 100;
 
 static Runtime__V1__UInt64Value *number(struct zl_arena *arena, uint64_t value)
 {
@@ -61,9 +63,9 @@ static Runtime__V1__PsiData *psi_data(struct zl_arena *arena, const Zl__Zone__Ps
 	if (from == NULL)
 		return to;
 	to->total = from->total_us * NS_PER_US;
-	to->avg10 = (double)from->avg10 / HUNDREDTHS;
-	to->avg60 = (double)from->avg60 / HUNDREDTHS;
-	to->avg300 = (double)from->avg300 / HUNDREDTHS;
+	to->avg10 = (double)from->avg10 / hundredths;
+	to->avg60 = (double)from->avg60 / hundredths;
+	to->avg300 = (double)from->avg300 / hundredths;
 	return to;
 }
 

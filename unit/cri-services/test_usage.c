@@ -352,6 +352,8 @@ START_TEST(message_as_json)
 	Runtime__V1__Mount *mount = ZL_MESSAGE_NEW(&arena, Mount, mount);
 	Runtime__V1__ContainerConfig__LabelsEntry *label = zl_message_map_entry(&arena,
 	        &runtime__v1__container_config__labels_entry__descriptor, "key", "a \"value\"");
+	Runtime__V1__KeyValue *env[] = {ZL_MESSAGE_NEW(&arena, KeyValue, key_value),
+	        ZL_MESSAGE_NEW(&arena, KeyValue, key_value)};
 	const char *command[] = {"sh", ""};
 	zl_auto(json) json_t *json = NULL;
 	zl_auto(free) char *text = NULL;
@@ -362,6 +364,12 @@ START_TEST(message_as_json)
 	config->n_command = 2;
 	config->command = command;
 	config->tty = true;
+	env[0]->key = "A";
+	env[0]->value = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)"text", .len = 4};
+	env[1]->key = "B";
+	env[1]->value = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)"\xff", .len = 1};
+	config->n_envs = 2;
+	config->envs = env;
 	config->n_labels = 1;
 	config->labels = &label;
 	mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
@@ -370,7 +378,10 @@ START_TEST(message_as_json)
 	json = zl_message_json(&config->base);
 	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	ck_assert_str_eq(text,
-	        "{\"command\":[\"sh\",\"\"],\"labels\":{\"key\":\"a \\\"value\\\"\"},"
+	        "{\"command\":[\"sh\",\"\"],"
+	        "\"envs\":[{\"key\":\"A\",\"value\":\"text\"},"
+	        "{\"key\":\"B\",\"value\":\"(not UTF-8)\"}],\"labels\":{\"key\":\"a "
+	        "\\\"value\\\"\"},"
 	        "\"metadata\":{\"attempt\":3,\"name\":\"n\"},"
 	        "\"mounts\":[{\"propagation\":\"PROPAGATION_BIDIRECTIONAL\"}],\"tty\":true}");
 	ck_assert_ptr_null(zl_message_json(NULL));

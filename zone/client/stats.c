@@ -81,6 +81,11 @@ static bool valid_interfaces(const Zl__Zone__Stats *stats)
 	return true;
 }
 
+bool zl_zone_stats_valid(const Zl__Zone__Stats *stats)
+{
+	return valid_usage(stats->pod) && valid_containers(stats) && valid_interfaces(stats);
+}
+
 int zl_zone_stats_wait(struct zl_zone_question *question, const struct zl_cancel *cancel,
         const Zl__Zone__Stats **ret, struct zl_error *err)
 {
@@ -94,7 +99,7 @@ int zl_zone_stats_wait(struct zl_zone_question *question, const struct zl_cancel
 	stats = zl_take(reply->stats);
 	reply->body_case = ZL__ZONE__FROM_ZONE__BODY__NOT_SET;
 	zl_zone_message_free(reply);
-	if (valid_usage(stats->pod) && valid_containers(stats) && valid_interfaces(stats)) {
+	if (zl_zone_stats_valid(stats)) {
 		*ret = stats;
 		return 0;
 	}

@@ -37,6 +37,8 @@ int zl_zone_stats_ask(struct zl_zone_client *client, const char *pod_cgroup, boo
 // most 15 characters, percentages in range. The numbers are the zone's word.
 int zl_zone_stats_wait(struct zl_zone_question *question, const struct zl_cancel *cancel,
         const Zl__Zone__Stats **ret, struct zl_error *err);
+// What that check is.
+bool zl_zone_stats_valid(const Zl__Zone__Stats *stats);
 void zl_zone_stats_free(const Zl__Zone__Stats *stats); // NULL is fine
 
 // New limits for a container: JSON of an OCI linux.resources object; what it does not name stays.
