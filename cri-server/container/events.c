@@ -164,7 +164,8 @@ int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
 	while ((event = pop(reader, &lost)) == NULL) {
 		if (lost)
 			return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
-			        "the client is more than %d events behind; it has to ask for events "
+			        "the client is more than %d events behind; it has to ask for "
+			        "events "
 			        "and list what there is anew",
 			        ZL_EVENTS_QUEUE);
 		if (zl_cancel_poll(cancel, reader->fd, POLLIN, -1, err) < 0)

@@ -4,7 +4,8 @@
 //
 // A client that falls further behind than its queue loses its stream, not the daemon its memory: a
 // gap could not be seen by it, the end can, and the kubelet then lists what there is and asks anew
-// (its generic relist goes on meanwhile). An event holds a packed ContainerEventResponse, shared by all queues.
+// (its generic relist goes on meanwhile). An event holds a packed ContainerEventResponse, shared by
+// all queues.
 #ifndef ZL_CRI_SERVER_CONTAINER_EVENTS_H
 #define ZL_CRI_SERVER_CONTAINER_EVENTS_H
 

@@ -156,10 +156,7 @@ static json_t *repeated(const ProtobufCFieldDescriptor *field, const char *messa
 		json_t *value;
 
 		if (map) {
-			const ProtobufCMessage *entry;
-
-			memcpy(&entry, member, sizeof(entry));
-			add_entry(list, entry);
+			add_entry(list, *(const ProtobufCMessage *const *)(const void *)member);
 			continue;
 		}
 		value = value_of(field, member);

@@ -121,9 +121,9 @@ struct zl_container {
 	const char *log_path; // absolute; "" if none
 	const char *spec;     // OCI runtime-spec as handed to the supervisor
 	char image_vdev[8];   // its image's device in the zone; "" if none
-	int stop_signal;
 	int64_t created_at_ns;
 
+	int stop_signal;
 	atomic_uint references;
 	struct zl_gate gate;
 	int exited_fd;             // eventfd, readable for good once the container has exited
@@ -132,10 +132,10 @@ struct zl_container {
 
 	// guarded by sandbox->lock
 	enum zl_container_phase phase;
+	int32_t exit_code;
 	int64_t started_at_ns;
 	int64_t finished_at_ns;
 	int64_t pid;
-	int32_t exit_code;
 	char reason[64];
 	char message[512];
 	struct zl_zone_user user; // as the supervisor resolved it

@@ -105,8 +105,8 @@ END_TEST
 
 START_TEST(pressure)
 {
-	Zl__Zone__Psi some = ZL__ZONE__PSI__INIT;
-	Zl__Zone__Pressure cpu = ZL__ZONE__PRESSURE__INIT;
+	static Zl__Zone__Psi some = ZL__ZONE__PSI__INIT;
+	static Zl__Zone__Pressure cpu = ZL__ZONE__PRESSURE__INIT;
 	struct zl_cpu_sample sample = {.cpu_ns = 5};
 	Runtime__V1__CpuUsage *out;
 
@@ -154,9 +154,9 @@ END_TEST
 
 START_TEST(network)
 {
-	Zl__Zone__InterfaceStats first = ZL__ZONE__INTERFACE_STATS__INIT;
-	Zl__Zone__InterfaceStats eth0 = ZL__ZONE__INTERFACE_STATS__INIT;
-	Zl__Zone__InterfaceStats *list[] = {&first, &eth0};
+	static Zl__Zone__InterfaceStats first = ZL__ZONE__INTERFACE_STATS__INIT;
+	static Zl__Zone__InterfaceStats eth0 = ZL__ZONE__INTERFACE_STATS__INIT;
+	static Zl__Zone__InterfaceStats *list[] = {&first, &eth0};
 	Runtime__V1__NetworkUsage *out;
 
 	ck_assert_ptr_null(zl_cri_network(&arena, AT, &stats));
@@ -220,8 +220,8 @@ static void check_described(Runtime__V1__Metric *const *list, size_t count)
 
 START_TEST(metrics_of_a_container)
 {
-	Zl__Zone__DeviceIo io = ZL__ZONE__DEVICE_IO__INIT;
-	Zl__Zone__DeviceIo *devices[] = {&io};
+	static Zl__Zone__DeviceIo io = ZL__ZONE__DEVICE_IO__INIT;
+	static Zl__Zone__DeviceIo *devices[] = {&io};
 	size_t count;
 	Runtime__V1__Metric **list;
 	const Runtime__V1__Metric *m;
@@ -261,8 +261,8 @@ END_TEST
 
 START_TEST(metrics_of_a_pod)
 {
-	Zl__Zone__InterfaceStats eth0 = ZL__ZONE__INTERFACE_STATS__INIT;
-	Zl__Zone__InterfaceStats *list_of[] = {&eth0};
+	static Zl__Zone__InterfaceStats eth0 = ZL__ZONE__INTERFACE_STATS__INIT;
+	static Zl__Zone__InterfaceStats *list_of[] = {&eth0};
 	struct zl_metric_subject pod = subject;
 	size_t count;
 	Runtime__V1__Metric **list;

@@ -196,6 +196,19 @@ static Zl__Zone__DeviceIo *device_of(struct zl_usage *usage, uint32_t major, uin
 	return &usage->devices[m->n_io++];
 }
 
+// "253:0 …"
+static bool device_number(const char *line, uint32_t *ret_major, uint32_t *ret_minor)
+{
+	char *end;
+
+	*ret_major = (uint32_t)strtoul(line, &end, 10);
+	if (end == line || *end != ':')
+		return false;
+	line = end + 1;
+	*ret_minor = (uint32_t)strtoul(line, &end, 10);
+	return end != line && *end == ' ';
+}
+
 static uint64_t named(const char *line, const char *name)
 {
 	const char *at = strstr(line, name);
@@ -242,10 +255,10 @@ static void read_io_file(
 		return;
 	for (char *line = strtok_r((char *)source->text.data, "\n", &save); line != NULL;
 	        line = strtok_r(NULL, "\n", &save)) {
-		unsigned major;
-		unsigned minor;
+		uint32_t major;
+		uint32_t minor;
 
-		if (sscanf(line, "%u:%u ", &major, &minor) != 2)
+		if (!device_number(line, &major, &minor))
 			continue;
 		if (kind == IO_V2)
 			io_line_v2(usage, line, major, minor);
@@ -271,12 +284,17 @@ static void read_io(struct source *source, struct zl_usage *usage)
 static uint32_t hundredths(const char *line, const char *name)
 {
 	const char *at = strstr(line, name);
-	unsigned whole = 0;
-	unsigned part = 0;
+	unsigned long whole;
+	unsigned long part = 0;
+	char *end;
 
-	if (at == NULL || sscanf(at + strlen(name), "%3u.%2u", &whole, &part) < 1)
+	if (at == NULL)
 		return 0;
-	return whole >= 100 ? 10000 : whole * 100 + part;
+	whole = strtoul(at + strlen(name), &end, 10);
+	// Two digits, always (fs/seq_file, psi_show).
+	if (*end == '.')
+		part = strtoul(end + 1, NULL, 10);
+	return whole >= 100 || part >= 100 ? 10000 : (uint32_t)(whole * 100 + part);
 }
 
 // "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"
@@ -319,19 +337,20 @@ static void add_resident(struct source *source, long pid, Zl__Zone__Usage *to)
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t resident = 0;
-	uint64_t shared = 0;
+	uint64_t numbers[3];
 	char path[PATH_MAX];
+	char *at;
 
 	(void)snprintf(path, sizeof(path), "%s/%ld/statm", source->tree->proc, pid);
-	if (zl_file_read(path, FILE_MAX, &text, NULL) < 0 ||
-	        sscanf(zl_buffer_string(&text), "%*u %" SCNu64 " %" SCNu64, &resident, &shared) !=
-	                2)
+	if (zl_file_read(path, FILE_MAX, &text, NULL) < 0 || text.length == 0)
 		return;
+	at = (char *)text.data;
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(numbers); i++)
+		numbers[i] = strtoull(at, &at, 10);
 	to->has_memory = true;
-	to->memory_usage += resident * page;
-	to->memory_anon += (resident > shared ? resident - shared : 0) * page;
-	to->memory_mapped_file += shared * page;
+	to->memory_usage += numbers[1] * page;
+	to->memory_anon += (numbers[1] > numbers[2] ? numbers[1] - numbers[2] : 0) * page;
+	to->memory_mapped_file += numbers[2] * page;
 }
 
 static void add_descriptors(struct source *source, long pid, Zl__Zone__Usage *to)
@@ -343,7 +362,9 @@ static void add_descriptors(struct source *source, long pid, Zl__Zone__Usage *to
 	(void)snprintf(path, sizeof(path), "%s/%ld/fd", source->tree->proc, pid);
 	zl_auto(dir) DIR *dir = opendir(path);
 
-	while (dir != NULL && to->open_files < DESCRIPTORS_MAX && (entry = readdir(dir)) != NULL) {
+	while (dir != NULL && to->open_files < DESCRIPTORS_MAX &&
+	        // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
+	        (entry = readdir(dir)) != NULL) {
 		char target[16];
 		ssize_t length;
 

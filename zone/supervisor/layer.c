@@ -41,6 +41,7 @@ static void walk_directory(struct walk *walk, int fd, int depth)
 		zl_close(fd);
 		return;
 	}
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
 	while ((entry = readdir(dir)) != NULL) {
 		struct stat st;
 		int child;

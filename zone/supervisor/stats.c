@@ -111,14 +111,30 @@ static void fill_pod(struct answer *answer, const char *cgroup)
 // "  eth0: BYTES packets errs drop fifo frame compressed multicast BYTES packets errs drop …"
 static bool parse_interface(const char *line, Zl__Zone__InterfaceStats *ret, char name[static 16])
 {
+	enum { RX = 0, TX = 8, COLUMNS = 16 };
+	const char *colon = strchr(line, ':');
+	const char *end = strchr(line, '\n');
+	uint64_t numbers[COLUMNS];
+	char *at;
+
 	zl__zone__interface_stats__init(ret);
-	if (sscanf(line,
-	            " %15[^: ]: %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-	            " %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-	            name, &ret->rx_bytes, &ret->rx_packets, &ret->rx_errors, &ret->rx_dropped,
-	            &ret->tx_bytes, &ret->tx_packets, &ret->tx_errors, &ret->tx_dropped) != 9)
+	while (*line == ' ')
+		line++;
+	if (colon == NULL || (end != NULL && colon > end) || colon - line > 15)
 		return false;
+	(void)snprintf(name, 16, "%.*s", (int)(colon - line), line);
+	at = (char *)(uintptr_t)colon + 1;
+	for (size_t i = 0; i < COLUMNS; i++)
+		numbers[i] = strtoull(at, &at, 10);
 	ret->name = name;
+	ret->rx_bytes = numbers[RX];
+	ret->rx_packets = numbers[RX + 1];
+	ret->rx_errors = numbers[RX + 2];
+	ret->rx_dropped = numbers[RX + 3];
+	ret->tx_bytes = numbers[TX];
+	ret->tx_packets = numbers[TX + 1];
+	ret->tx_errors = numbers[TX + 2];
+	ret->tx_dropped = numbers[TX + 3];
 	return strcmp(name, "lo") != 0;
 }
 
