@@ -81,6 +81,7 @@ static void add_domains(struct zl_services *services, struct zl_usage_list *list
 		struct zl_pod_usage *pod = &list->pods[i];
 		int64_t domid;
 
+		// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): every pod has one
 		pthread_mutex_lock(&pod->sandbox->lock);
 		domid = pod->sandbox->domid;
 		pthread_mutex_unlock(&pod->sandbox->lock);
@@ -101,11 +102,14 @@ int zl_usage_collect(struct zl_services *services, struct zl_sandbox **sandboxes
 	        .deadline_ns = zl_clock_monotonic() + ZL_COLLECT_TIMEOUT_MS * ZL_NS_PER_MS,
 	        .parent = cancel};
 	struct zl_cancel at_once = {.fd = -1, .deadline_ns = 0};
-	zl_auto(free) struct asked *asked = calloc(count + 1, sizeof(*asked));
+	zl_auto(free) struct asked *asked = NULL;
 	size_t asked_count = 0;
 
 	ret->pods = calloc(count + 1, sizeof(*ret->pods));
-	if (asked == NULL || ret->pods == NULL)
+	if (ret->pods == NULL)
+		return zl_error_nomem(err);
+	asked = calloc(count + 1, sizeof(*asked));
+	if (asked == NULL)
 		return zl_error_nomem(err);
 	for (size_t i = 0; i < count; i++) {
 		if (zl_sandbox_phase(sandboxes[i]) == ZL_SANDBOX_READY &&
