@@ -135,3 +135,11 @@ int zl_memory_exhausted(
 	        "(dom0_mem= on Xen's command line)",
 	        name, (need_bytes + (UINT64_C(1) << 20) - 1) >> 20, free_bytes >> 20);
 }
+
+int zl_vcpus_exceeded(const char *name, uint32_t wanted, uint32_t most, struct zl_error *err)
+{
+	return zl_error_set(err, ZL_OUT_OF_RANGE,
+	        "domain \"%s\" cannot have %u vcpus: it was made with at most %u; make the pod "
+	        "anew",
+	        name, (unsigned)wanted, (unsigned)most);
+}

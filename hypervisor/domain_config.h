@@ -15,5 +15,7 @@ int zl_nic_check(const struct zl_nic *nic, struct zl_error *err);
 // RESOURCE_EXHAUSTED with both numbers and the remedy. Returns -1.
 int zl_memory_exhausted(
         const char *name, uint64_t need_bytes, uint64_t free_bytes, struct zl_error *err);
+// OUT_OF_RANGE with both numbers and the remedy. Returns -1.
+int zl_vcpus_exceeded(const char *name, uint32_t wanted, uint32_t most, struct zl_error *err);
 
 #endif

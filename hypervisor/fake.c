@@ -31,6 +31,8 @@ struct fake_nic {
 struct fake_domain {
 	struct zl_domain_info info;
 	char *cmdline;
+	struct zl_domain_size size; // by a resize
+	bool resized;
 	struct fake_disk disks[MAX_DISKS];
 	struct fake_nic nics[MAX_NICS];
 	struct fake_domain *next;
@@ -59,8 +61,8 @@ struct fake {
 };
 
 static const char *const op_names[ZL_FAKE_OP_COUNT] = {"domain_create", "domain_unpause",
-        "domain_destroy", "domain_info", "domain_list", "domain_watch", "disk_add", "disk_remove",
-        "nic_add", "nic_remove", "host_info"};
+        "domain_destroy", "domain_info", "domain_list", "domain_resize", "domain_watch", "disk_add",
+        "disk_remove", "nic_add", "nic_remove", "host_info"};
 
 static struct fake *fake_of(struct zl_hypervisor *hv)
 {
@@ -344,6 +346,7 @@ static void fill_info(
 	info->end = ZL_DOMAIN_RUNNING;
 	info->paused = true;
 	info->memory_bytes = config->memory_bytes;
+	info->max_vcpus = config->max_vcpus != 0 ? config->max_vcpus : config->vcpus;
 	info->max_memory_bytes =
 	        config->max_memory_bytes != 0 ? config->max_memory_bytes : config->memory_bytes;
 	info->vcpus = config->vcpus;
@@ -580,6 +583,38 @@ static int nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
 	return 0;
 }
 
+static int resize(struct fake *fake, struct fake_domain *domain, const struct zl_domain_size *size,
+        struct zl_error *err)
+{
+	uint64_t room = memory_free(fake) + domain->info.memory_bytes;
+
+	if (size->memory_bytes > room)
+		return zl_memory_exhausted(domain->info.name, size->memory_bytes, room, err);
+	if (size->vcpus > domain->info.max_vcpus)
+		return zl_vcpus_exceeded(
+		        domain->info.name, size->vcpus, domain->info.max_vcpus, err);
+	domain->info.memory_bytes = size->memory_bytes;
+	if (domain->info.max_memory_bytes < size->memory_bytes)
+		domain->info.max_memory_bytes = size->memory_bytes;
+	domain->info.vcpus = size->vcpus;
+	domain->size = *size;
+	domain->resized = true;
+	return 0;
+}
+
+static int domain_resize(struct zl_hypervisor *hv, uint32_t domid,
+        const struct zl_domain_size *size, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	struct fake *fake = fake_of(hv);
+	struct fake_domain *domain;
+
+	if (enter(fake, ZL_FAKE_DOMAIN_RESIZE, cancel, err) < 0)
+		return -1;
+	LOCKED(fake);
+	domain = need(fake, domid, err);
+	return domain != NULL ? resize(fake, domain, size, err) : -1;
+}
+
 static int host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err)
 {
 	struct fake *fake = fake_of(hv);
@@ -651,6 +686,19 @@ bool zl_fake_nic(struct zl_hypervisor *hv, uint32_t domid, int devid, char *out_
 	return nic != NULL;
 }
 
+bool zl_fake_size(struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_size *ret)
+{
+	struct fake *fake = fake_of(hv);
+	struct fake_domain *domain;
+
+	LOCKED(fake);
+	domain = *find(fake, domid);
+	if (domain == NULL || !domain->resized)
+		return false;
+	*ret = domain->size;
+	return true;
+}
+
 void zl_fake_cmdline(struct zl_hypervisor *hv, uint32_t domid, char *out, size_t size)
 {
 	struct fake *fake = fake_of(hv);
@@ -684,6 +732,7 @@ static const struct zl_hypervisor_ops fake_ops = {
         .domain_destroy = domain_destroy,
         .domain_info = domain_info,
         .domain_list = domain_list,
+        .domain_resize = domain_resize,
         .domain_watch = domain_watch,
         .domain_unwatch = domain_unwatch,
         .disk_add = disk_add,

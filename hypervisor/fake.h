@@ -20,6 +20,7 @@ enum zl_fake_op {
 	ZL_FAKE_DOMAIN_DESTROY,
 	ZL_FAKE_DOMAIN_INFO,
 	ZL_FAKE_DOMAIN_LIST,
+	ZL_FAKE_DOMAIN_RESIZE,
 	ZL_FAKE_DOMAIN_WATCH,
 	ZL_FAKE_DISK_ADD,
 	ZL_FAKE_DISK_REMOVE,
@@ -60,6 +61,8 @@ bool zl_fake_disk(struct zl_hypervisor *hv, uint32_t domid, const char *vdev, ch
         size_t size, bool *ret_readonly);
 bool zl_fake_nic(
         struct zl_hypervisor *hv, uint32_t domid, int devid, char *out_ifname, size_t size);
+// What it was last resized to; false: never.
+bool zl_fake_size(struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_size *ret);
 void zl_fake_cmdline(struct zl_hypervisor *hv, uint32_t domid, char *out, size_t size);
 
 #endif

@@ -59,6 +59,14 @@ struct zl_domain_config {
 	size_t nic_count;
 };
 
+// What a running domain may use, for domain_resize.
+struct zl_domain_size {
+	uint64_t memory_bytes; // rounded up to whole KiB; what it gives back is asked of its kernel
+	uint32_t vcpus;        // online; at most what it was made with
+	uint32_t cpu_weight;   // as in zl_domain_config; 0: the default
+	uint32_t cpu_cap;      // percent of one physical cpu; 0: none
+};
+
 // Why a domain is no longer running.
 enum zl_domain_end {
 	ZL_DOMAIN_RUNNING, // it is running (or paused, or blocked)
@@ -79,6 +87,7 @@ struct zl_domain_info {
 	uint64_t memory_bytes; // as Xen counts it, now
 	uint64_t max_memory_bytes;
 	uint32_t vcpus;       // online
+	uint32_t max_vcpus;   // that it was made with
 	uint64_t cpu_time_ns; // all vcpus together
 };
 
@@ -111,6 +120,14 @@ struct zl_hypervisor_ops {
 	        struct zl_error *err);
 	// All domains but dom0. The caller frees *ret.
 	int (*domain_list)(struct zl_hypervisor *hv, struct zl_domain_info **ret, size_t *ret_count,
+	        struct zl_error *err);
+	// Gives a running domain this size. Memory beyond what it was made with reaches it by
+	// memory hotplug, vcpus by cpu hotplug: its kernel has to take them. Taking memory away
+	// asks the kernel to give pages back, and returns before it has. RESOURCE_EXHAUSTED: not
+	// that much Xen memory is free, nothing was changed; OUT_OF_RANGE: more vcpus than it was
+	// made with.
+	int (*domain_resize)(struct zl_hypervisor *hv, uint32_t domid,
+	        const struct zl_domain_size *size, const struct zl_cancel *cancel,
 	        struct zl_error *err);
 	// Delivers events of this domain until it is gone or unwatched. Also tells of an end that
 	// happened before the call.

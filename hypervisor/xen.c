@@ -252,6 +252,7 @@ static const struct zl_hypervisor_ops xen_ops = {
         .domain_destroy = zl_xen_domain_destroy,
         .domain_info = zl_xen_domain_info,
         .domain_list = zl_xen_domain_list,
+        .domain_resize = zl_xen_domain_resize,
         .domain_watch = zl_xen_domain_watch,
         .domain_unwatch = zl_xen_domain_unwatch,
         .disk_add = zl_xen_disk_add,

@@ -109,6 +109,8 @@ int zl_xen_domain_info(
         struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_info *ret, struct zl_error *err);
 int zl_xen_domain_list(struct zl_hypervisor *hv, struct zl_domain_info **ret, size_t *ret_count,
         struct zl_error *err);
+int zl_xen_domain_resize(struct zl_hypervisor *hv, uint32_t domid,
+        const struct zl_domain_size *size, const struct zl_cancel *cancel, struct zl_error *err);
 int zl_xen_host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err);
 
 int zl_xen_disk_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_disk *disk,
@@ -122,6 +124,9 @@ int zl_xen_nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
 
 // NOT_FOUND unless there is such a domain: most of libxl says only "failed" then.
 int zl_xen_need_domain(struct zl_xen_context *context, uint32_t domid, struct zl_error *err);
+
+// What a new domain may take.
+int zl_xen_free_memory(struct zl_xen_context *context, uint64_t *ret_bytes, struct zl_error *err);
 
 // NOT_FOUND unless path is a block device (of this domain).
 int zl_xen_disk_present(const struct zl_disk *disk, struct zl_error *err);

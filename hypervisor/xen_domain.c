@@ -35,7 +35,7 @@ static int check_name(
 	        (unsigned)other, config->name);
 }
 
-static int free_memory(struct zl_xen_context *context, uint64_t *ret_bytes, struct zl_error *err)
+int zl_xen_free_memory(struct zl_xen_context *context, uint64_t *ret_bytes, struct zl_error *err)
 {
 	libxl_physinfo info;
 	uint64_t pages;
@@ -62,7 +62,7 @@ static int check_memory(struct zl_xen_context *context, const struct zl_domain_c
 
 	if (rc != 0)
 		return zl_xen_error(context, rc, err, "domain \"%s\"", config->name);
-	if (free_memory(context, &free_bytes, err) < 0)
+	if (zl_xen_free_memory(context, &free_bytes, err) < 0)
 		return -1;
 	if (need_kib * KIB > free_bytes)
 		return zl_memory_exhausted(config->name, need_kib * KIB, free_bytes, err);
@@ -229,6 +229,7 @@ static void convert(
 	        .memory_bytes = from->current_memkb * KIB,
 	        .max_memory_bytes = from->max_memkb * KIB,
 	        .vcpus = from->vcpu_online,
+	        .max_vcpus = from->vcpu_max_id + 1,
 	        .cpu_time_ns = from->cpu_time,
 	};
 	(void)snprintf(ret->uuid, sizeof(ret->uuid), LIBXL_UUID_FMT, LIBXL_UUID_BYTES(from->uuid));
@@ -316,7 +317,7 @@ static int host(struct zl_xen_context *context, struct zl_host_info *ret, struct
 	        version->xen_version_minor,
 	        version->xen_version_extra != NULL ? version->xen_version_extra : "");
 	libxl_physinfo_dispose(&xl);
-	return free_memory(context, &ret->memory_free_bytes, err);
+	return zl_xen_free_memory(context, &ret->memory_free_bytes, err);
 }
 
 int zl_xen_host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err)

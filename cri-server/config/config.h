@@ -42,6 +42,7 @@ struct zl_config {
 		uint64_t memory_bytes;    // of a pod without memory limit
 		uint64_t overhead_bytes;  // added to the pod's limit for kernel and supervisor
 		uint64_t vcpus;           // of a pod without cpu limit
+		uint64_t max_vcpus;       // that a resize may reach; 0: as made
 		uint64_t scratch_bytes;   // of a pod without ephemeral-storage limit
 		int64_t hello_timeout_ns; // from domain start to the supervisor's hello
 		const char *hotplug;      // helper that libxl runs for each device

@@ -58,6 +58,9 @@ const struct zl_key zl_keys[] = {
                         "by the RuntimeClass's overhead."},
         {"zone.vcpus", ZL_KEY_COUNT, AT(zone.vcpus), "1", .least = 1, .most = 512,
                 .help = "Virtual cpus of a pod without cpu limit."},
+        {"zone.max_vcpus", ZL_KEY_COUNT, AT(zone.max_vcpus), "0", .least = 0, .most = 512,
+                .help = "Virtual cpus that a running pod may be resized to, at most those of the "
+                        "machine. 0: as many as it was made with."},
         {"zone.scratch", ZL_KEY_BYTES, AT(zone.scratch_bytes), "10GiB", .least = 16 * MIB,
                 .most = 65536 * GIB,
                 .help = "Disk for what a pod's containers write, without ephemeral-storage limit. "

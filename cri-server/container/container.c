@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cri-server/message/message.h"
+#include "cri-server/sandbox/resources.h"
 #include "cri-server/sandbox/sandbox.h"
 #include "cri-server/sandbox/services.h"
 
@@ -38,6 +39,8 @@ struct zl_container *zl_container_new(struct zl_sandbox *sandbox, const char *id
 		container->log_path = zl_arena_printf(&container->arena, "%s/%s",
 		        sandbox->config->log_directory, config->log_path);
 	container->created_at_ns = zl_clock_real();
+	if (container->config->linux != NULL)
+		container->limits.resources = container->config->linux->resources;
 	atomic_init(&container->references, 1);
 	zl_gate_init(&container->gate);
 	return container;
@@ -56,6 +59,7 @@ void zl_container_unref(struct zl_container *container)
 	zl_container_log_close(container->log);
 	zl_gate_release(&container->gate);
 	zl_close(container->exited_fd);
+	zl_arena_release(&container->limits.arena);
 	zl_arena_release(&container->arena);
 	zl_sandbox_unref(container->sandbox);
 	free(container);
@@ -230,7 +234,7 @@ static int write_with(struct zl_container *container, write_record *write, struc
 	zl_auto(buffer) struct zl_buffer packed = ZL_BUFFER_INIT;
 
 	fill_record(container, &record);
-	if (zl_message_pack(&container->config->base, &packed, err) < 0)
+	if (zl_container_pack_config(container, &packed, err) < 0)
 		return -1;
 	record.config = packed.data;
 	record.config_length = packed.length;

@@ -35,6 +35,8 @@ zl_rpc_handler zl_handle_stop_container;
 zl_rpc_handler zl_handle_remove_container;
 zl_rpc_handler zl_handle_list_containers;
 zl_rpc_handler zl_handle_container_status;
+zl_rpc_handler zl_handle_update_container_resources;
+zl_rpc_handler zl_handle_stream_containers;
 zl_rpc_handler zl_handle_exec_sync;
 zl_rpc_handler zl_handle_reopen_container_log;
 zl_rpc_handler zl_handle_get_container_events;

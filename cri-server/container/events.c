@@ -20,6 +20,7 @@ struct zl_event_reader {
 	struct event *ring[ZL_EVENTS_QUEUE];
 	size_t first;
 	size_t count;
+	bool lost; // it fell too far behind: its stream ends
 };
 
 struct zl_events {
@@ -53,19 +54,27 @@ void zl_events_free(struct zl_events *events)
 	free(events);
 }
 
-// A full ring forgets its oldest; its count in the eventfd then stands for the new one.
+static void forget_ring(struct zl_event_reader *reader)
+{
+	for (size_t i = 0; i < reader->count; i++)
+		event_unref(reader->ring[(reader->first + i) % ZL_EVENTS_QUEUE]);
+	reader->count = 0;
+}
+
+// Whoever misses one event can trust none of the others: they go, and the eventfd stays readable.
 static void push(struct zl_event_reader *reader, struct event *event)
 {
 	uint64_t one = 1;
 	size_t slot;
 
-	atomic_fetch_add(&event->references, 1);
+	if (reader->lost)
+		return;
 	if (reader->count == ZL_EVENTS_QUEUE) {
-		event_unref(reader->ring[reader->first]);
-		reader->ring[reader->first] = event;
-		reader->first = (reader->first + 1) % ZL_EVENTS_QUEUE;
+		reader->lost = true;
+		forget_ring(reader);
 		return;
 	}
+	atomic_fetch_add(&event->references, 1);
 	slot = (reader->first + reader->count) % ZL_EVENTS_QUEUE;
 	reader->ring[slot] = event;
 	reader->count++;
@@ -122,18 +131,18 @@ void zl_events_unsubscribe(struct zl_event_reader *reader)
 		;
 	*link = reader->next;
 	pthread_mutex_unlock(&reader->events->lock);
-	for (size_t i = 0; i < reader->count; i++)
-		event_unref(reader->ring[(reader->first + i) % ZL_EVENTS_QUEUE]);
+	forget_ring(reader);
 	zl_close(reader->fd);
 	free(reader);
 }
 
-static struct event *pop(struct zl_event_reader *reader)
+static struct event *pop(struct zl_event_reader *reader, bool *ret_lost)
 {
 	struct event *event = NULL;
 	uint64_t one;
 
 	pthread_mutex_lock(&reader->events->lock);
+	*ret_lost = reader->lost;
 	if (reader->count > 0) {
 		event = reader->ring[reader->first];
 		reader->first = (reader->first + 1) % ZL_EVENTS_QUEUE;
@@ -149,9 +158,16 @@ int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct event *event;
+	bool lost;
 	int result;
 
-	while ((event = pop(reader)) == NULL) {
+	while ((event = pop(reader, &lost)) == NULL) {
+		if (lost)
+			return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
+			        "the client is more than %d events behind; it has to ask for "
+			        "events "
+			        "and list what there is anew",
+			        ZL_EVENTS_QUEUE);
 		if (zl_cancel_poll(cancel, reader->fd, POLLIN, -1, err) < 0)
 			return -1;
 	}

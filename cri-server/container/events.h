@@ -2,8 +2,10 @@
 //
 // Container events for GetContainerEvents: one bounded queue per client.
 //
-// A client that does not read loses the oldest events, not the daemon its memory: the kubelet then
-// relists. An event holds a packed ContainerEventResponse, shared by all queues.
+// A client that falls further behind than its queue loses its stream, not the daemon its memory: a
+// gap could not be seen by it, the end can, and the kubelet then lists what there is and asks anew
+// (its generic relist goes on meanwhile). An event holds a packed ContainerEventResponse, shared by
+// all queues.
 #ifndef ZL_CRI_SERVER_CONTAINER_EVENTS_H
 #define ZL_CRI_SERVER_CONTAINER_EVENTS_H
 
@@ -26,7 +28,8 @@ struct zl_event_reader *zl_events_subscribe(struct zl_events *events, struct zl_
 void zl_events_unsubscribe(struct zl_event_reader *reader); // NULL is fine
 ZL_AUTO_DEFINE(event_reader, struct zl_event_reader *, zl_events_unsubscribe);
 
-// Waits for the next event and puts its bytes into `out` (emptied first). -1 when the token fires.
+// Waits for the next event and puts its bytes into `out` (emptied first). -1 when the token fires,
+// and RESOURCE_EXHAUSTED for good once the reader fell too far behind.
 int zl_events_next(struct zl_event_reader *reader, struct zl_buffer *out,
         const struct zl_cancel *cancel, struct zl_error *err);
 

@@ -7,10 +7,14 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
+#include "cri-server/message/json.h"
+#include "cri-server/oci/resources.h"
 #include "cri-server/oci/signal.h"
+#include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/query.h"
+#include "cri-server/sandbox/resources.h"
 #include "cri-server/sandbox/services.h"
 
 // One that was created and never ran, and one being made, are CREATED to CRI.
@@ -59,13 +63,11 @@ static Runtime__V1__ContainerUser *user_of(struct zl_container *container, struc
 static Runtime__V1__ContainerResources *resources_of(
         struct zl_container *container, struct zl_arena *arena)
 {
-	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
 	Runtime__V1__ContainerResources *resources =
 	        ZL_MESSAGE_NEW(arena, ContainerResources, container_resources);
 
-	if (lin != NULL && lin->resources != NULL)
-		resources->linux = zl_message_copy(arena, &lin->resources->base);
-	else
+	resources->linux = zl_container_resources(container, arena);
+	if (resources->linux == NULL)
 		resources->linux =
 		        ZL_MESSAGE_NEW(arena, LinuxContainerResources, linux_container_resources);
 	return resources;
@@ -125,21 +127,44 @@ Runtime__V1__ContainerStatus *zl_container_status(
 	return status;
 }
 
-// What `crictl inspect` shows besides the status: pid in the zone, the spec, the sandbox.
+// The spec that it was made with, with the limits that it has now.
+static json_t *spec_of(struct zl_container *container, struct zl_arena *arena)
+{
+	json_t *spec = json_loads(container->spec, 0, NULL);
+	json_t *resources = json_object_get(json_object_get(spec, "linux"), "resources");
+	zl_auto(json) json_t *now = zl_oci_resources(
+	        zl_container_resources(container, arena), container->sandbox->backend->zone);
+
+	if (resources != NULL && now != NULL)
+		(void)json_object_update(resources, now);
+	return spec;
+}
+
+// What `crictl inspect` shows besides the status, under the names that containerd has: pid (in the
+// zone), the spec, the sandbox, the image's blobs; and the domain.
 static char *verbose_info(struct zl_container *container, struct zl_arena *arena)
 {
+	struct zl_sandbox *sandbox = container->sandbox;
+	zl_auto(json) json_t *config = zl_message_json(&container->config->base);
+	zl_auto(json) json_t *spec = spec_of(container, arena);
 	zl_auto(json) json_t *info = NULL;
-	zl_auto(json) json_t *spec = json_loads(container->spec, 0, NULL);
 	zl_auto(free) char *text = NULL;
+	bool removing;
+	int64_t domid;
 	int64_t pid;
 
-	pthread_mutex_lock(&container->sandbox->lock);
+	pthread_mutex_lock(&sandbox->lock);
 	pid = container->pid;
-	pthread_mutex_unlock(&container->sandbox->lock);
-	info = json_pack("{s:s, s:I, s:s}", "sandboxID", container->sandbox->id, "pid",
-	        (json_int_t)pid, "handler", container->sandbox->backend->name);
-	if (spec != NULL)
-		json_object_set(info, "runtimeSpec", spec);
+	domid = sandbox->domid;
+	removing = container->phase == ZL_CONTAINER_REMOVING;
+	pthread_mutex_unlock(&sandbox->lock);
+	info = json_pack("{s:s, s:I, s:b, s:s, s:s, s:s, s:s, s:s, s:O?, s:O?}", "sandboxID",
+	        sandbox->id, "pid", (json_int_t)pid, "removing", (int)removing, "handler",
+	        sandbox->backend->name, "runtimeType", zl_runtime_type(sandbox), "snapshotter",
+	        "erofs", "snapshotKey", container->image_id, "imageDevice", container->image_vdev,
+	        "config", config, "runtimeSpec", spec);
+	if (domid >= 0)
+		json_object_set_new(info, "domid", json_integer(domid));
 	text = json_dumps(info, JSON_COMPACT);
 	return zl_arena_strdup(arena, text);
 }
@@ -205,22 +230,40 @@ static Runtime__V1__Container *list_entry(struct zl_container *container, struct
 	return entry;
 }
 
-ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequest,
-        ListContainersResponse)
+static Runtime__V1__Container **list_entries(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__ContainerFilter *filter, size_t *ret_count)
 {
 	size_t count;
 	struct zl_container **list = zl_container_list(service, NULL, &count);
+	Runtime__V1__Container **entries = ZL_CALL_NEW_LIST(call, Container, count);
 
-	response->containers = ZL_CALL_NEW_LIST(call, Container, count);
+	*ret_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		// One whose CreateContainer has not answered is nobody's yet.
 		if (zl_container_phase(list[i]) != ZL_CONTAINER_CREATING &&
-		        matches(list[i], request->filter))
-			response->containers[response->n_containers++] =
-			        list_entry(list[i], &call->arena);
+		        matches(list[i], filter))
+			entries[(*ret_count)++] = list_entry(list[i], &call->arena);
 	}
 	zl_container_list_free(list, count);
+	return entries;
+}
+
+ZL_RPC_HANDLER(zl_handle_list_containers, struct zl_services, ListContainersRequest,
+        ListContainersResponse)
+{
+	response->containers =
+	        list_entries(service, call, request->filter, &response->n_containers);
 	return 0;
+}
+
+ZL_RPC_HANDLER(zl_handle_stream_containers, struct zl_services, StreamContainersRequest,
+        StreamContainersResponse)
+{
+	size_t count;
+	Runtime__V1__Container **entries = list_entries(service, call, request->filter, &count);
+
+	return zl_call_send_list(call, &runtime__v1__stream_containers_response__descriptor,
+	        (void **)entries, count, err);
 }
 
 // ---- events

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "cri-server/rpc/list.h"
+#include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
 
 static int need_reference(const char *rpc, const Runtime__V1__ImageSpec *spec, struct zl_error *err)
@@ -97,6 +100,9 @@ ZL_RPC_HANDLER(zl_handle_pull_image, struct zl_services, PullImageRequest, PullI
 
 	if (need_reference("PullImage", request->image, err) < 0)
 		return -1;
+	// An image is the same for all of them; one that is unknown is to be refused (ImageSpec).
+	if (zl_backend_find(service, request->image->runtime_handler, err) == NULL)
+		return zl_error_wrap(err, "pull %s", request->image->image);
 	ZL_LOG_SCOPE("image", request->image->image);
 	image = zl_store_pull(service->store, request->image->image,
 	        fill_auth(request->auth, &auth), log_progress, NULL, &call->cancel, err);
@@ -111,6 +117,17 @@ ZL_RPC_HANDLER(zl_handle_pull_image, struct zl_services, PullImageRequest, PullI
 }
 
 // ---- queries
+
+// What `crictl inspecti` shows besides, under the name that containerd has.
+static char *verbose_info(const struct zl_image *image, struct zl_arena *arena)
+{
+	zl_auto(json) json_t *config =
+	        image->config_json != NULL ? json_loads(image->config_json, 0, NULL) : NULL;
+	zl_auto(json) json_t *info = json_pack("{s:O?}", "imageSpec", config);
+	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
+
+	return zl_arena_strdup(arena, text);
+}
 
 ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, ImageStatusResponse)
 {
@@ -131,15 +148,15 @@ ZL_RPC_HANDLER(zl_handle_image_status, struct zl_services, ImageStatusRequest, I
 	if (request->verbose) {
 		response->info = zl_call_array(call, 1, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
-		        &runtime__v1__image_status_response__info_entry__descriptor, "imageSpec",
-		        image->config_json != NULL ? image->config_json : "");
+		        &runtime__v1__image_status_response__info_entry__descriptor, "info",
+		        verbose_info(image, &call->arena));
 		response->n_info = 1;
 	}
 	return 0;
 }
 
 static int list_one(struct zl_services *service, const char *reference, struct zl_call *call,
-        Runtime__V1__ListImagesResponse *response, struct zl_error *err)
+        Runtime__V1__Image ***ret, size_t *ret_count, struct zl_error *err)
 {
 	struct zl_error why = ZL_ERROR_INIT;
 	zl_auto(image) struct zl_image *image = zl_store_image(service->store, reference, &why);
@@ -150,30 +167,48 @@ static int list_one(struct zl_services *service, const char *reference, struct z
 	}
 	if (image == NULL)
 		return 0;
-	response->images = ZL_CALL_NEW_LIST(call, Image, 1);
-	response->images[0] = to_cri(image, &call->arena);
-	response->n_images = 1;
+	*ret = ZL_CALL_NEW_LIST(call, Image, 1);
+	(*ret)[0] = to_cri(image, &call->arena);
+	*ret_count = 1;
+	return 0;
+}
+
+static int list_images(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__ImageFilter *filter, Runtime__V1__Image ***ret, size_t *ret_count,
+        struct zl_error *err)
+{
+	struct zl_image **images = NULL;
+
+	*ret_count = 0;
+	if (filter != NULL && filter->image != NULL && filter->image->image[0] != '\0')
+		return list_one(service, filter->image->image, call, ret, ret_count, err);
+	if (zl_store_list(service->store, &images, ret_count, err) < 0)
+		return -1;
+	*ret = ZL_CALL_NEW_LIST(call, Image, *ret_count);
+	for (size_t i = 0; i < *ret_count; i++) {
+		(*ret)[i] = to_cri(images[i], &call->arena);
+		zl_image_free(images[i]);
+	}
+	free(images);
 	return 0;
 }
 
 ZL_RPC_HANDLER(zl_handle_list_images, struct zl_services, ListImagesRequest, ListImagesResponse)
 {
-	struct zl_image **images = NULL;
-	size_t count = 0;
+	return list_images(
+	        service, call, request->filter, &response->images, &response->n_images, err);
+}
 
-	if (request->filter != NULL && request->filter->image != NULL &&
-	        request->filter->image->image[0] != '\0')
-		return list_one(service, request->filter->image->image, call, response, err);
-	if (zl_store_list(service->store, &images, &count, err) < 0)
+ZL_RPC_HANDLER(
+        zl_handle_stream_images, struct zl_services, StreamImagesRequest, StreamImagesResponse)
+{
+	Runtime__V1__Image **images = NULL;
+	size_t count;
+
+	if (list_images(service, call, request->filter, &images, &count, err) < 0)
 		return -1;
-	response->images = ZL_CALL_NEW_LIST(call, Image, count);
-	for (size_t i = 0; i < count; i++) {
-		response->images[i] = to_cri(images[i], &call->arena);
-		zl_image_free(images[i]);
-	}
-	response->n_images = count;
-	free(images);
-	return 0;
+	return zl_call_send_list(call, &runtime__v1__stream_images_response__descriptor,
+	        (void **)images, count, err);
 }
 
 ZL_RPC_HANDLER(zl_handle_remove_image, struct zl_services, RemoveImageRequest, RemoveImageResponse)

@@ -8,6 +8,7 @@
 
 zl_rpc_handler zl_handle_pull_image;
 zl_rpc_handler zl_handle_list_images;
+zl_rpc_handler zl_handle_stream_images;
 zl_rpc_handler zl_handle_image_status;
 zl_rpc_handler zl_handle_remove_image;
 zl_rpc_handler zl_handle_image_fs_info;

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 #include "cri-server/oci/capability.h"
+#include "cri-server/oci/resources.h"
 #include "cri-server/oci/signal.h"
 
 // All map entries of the generated code have this layout (key and value, both strings).
@@ -333,39 +334,11 @@ static json_t *namespaces(const struct zl_oci_input *in, struct zl_error *err)
 	return zl_take(list);
 }
 
-static void set_positive(json_t *object, const char *key, int64_t value)
-{
-	if (value > 0)
-		json_object_set_new(object, key, json_integer(value));
-}
-
-static void set_text(json_t *object, const char *key, const char *value)
-{
-	if (value[0] != '\0')
-		json_object_set_new(object, key, json_string(value));
-}
-
 static json_t *resources(const struct zl_oci_input *in)
 {
-	const Runtime__V1__LinuxContainerResources *r =
-	        in->container->linux != NULL ? in->container->linux->resources : NULL;
-	json_t *object = json_object();
-	json_t *cpu = json_object();
-	json_t *memory = json_object();
+	json_t *object = zl_oci_resources(
+	        in->container->linux != NULL ? in->container->linux->resources : NULL, in->zone);
 
-	if (r != NULL) {
-		set_positive(cpu, "shares", r->cpu_shares);
-		set_positive(cpu, "quota", r->cpu_quota);
-		set_positive(cpu, "period", r->cpu_period);
-		if (!in->zone) {
-			set_text(cpu, "cpus", r->cpuset_cpus);
-			set_text(cpu, "mems", r->cpuset_mems);
-		}
-		set_positive(memory, "limit", r->memory_limit_in_bytes);
-		set_positive(memory, "swap", r->memory_swap_limit_in_bytes);
-	}
-	json_object_set_new(object, "cpu", cpu);
-	json_object_set_new(object, "memory", memory);
 	// crun has no device filter at all without this list; with it, it adds /dev/null and its
 	// like.
 	json_object_set_new(object, "devices",

@@ -41,6 +41,11 @@ struct zl_backend {
 	        struct zl_zone_config *config, struct zl_arena *arena, struct zl_error *err);
 	// Where writable layers go: fills config->scratch_device or scratch_path.
 	void (*scratch)(struct zl_sandbox *sandbox, struct zl_zone_config *config);
+	// The pod may use this from now on; called inside the disk gate. May change sandbox->size.
+	int (*resize)(struct zl_sandbox *sandbox,
+	        const Runtime__V1__LinuxContainerResources *resources,
+	        const Runtime__V1__LinuxContainerResources *overhead,
+	        const struct zl_cancel *cancel, struct zl_error *err);
 	// Takes everything down.
 	int (*destroy)(struct zl_sandbox *sandbox, struct zl_error *err);
 	// After a restart: is it still there? NOT_FOUND if not.

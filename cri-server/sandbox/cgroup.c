@@ -2,6 +2,7 @@
 #include "cri-server/sandbox/cgroup.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -79,4 +80,73 @@ int zl_cgroup_remove(const char *path, struct zl_error *err)
 	if (rmdir(full) < 0 && errno != ENOENT)
 		return zl_error_errno(err, errno, "remove cgroup %s", full);
 	return 0;
+}
+
+// ---- limits
+
+static bool is_unified(void)
+{
+	return access(CGROUP_ROOT "/cgroup.procs", F_OK) == 0;
+}
+
+// controller: version 1's hierarchy.
+static int write_limit(const char *controller, const char *path, const char *name,
+        const char *value, struct zl_error *err)
+{
+	char full[PATH_MAX];
+	zl_auto(fd) int fd = -1;
+
+	(void)snprintf(full, sizeof(full), CGROUP_ROOT "%s%s/%s", controller, path, name);
+	fd = open(full, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : zl_error_errno(err, errno, "open %s", full);
+	if (write(fd, value, strlen(value)) < 0)
+		return zl_error_errno(err, errno, "write \"%s\" to %s", value, full);
+	return 0;
+}
+
+static int limit_memory(const char *path, int64_t memory, struct zl_error *err)
+{
+	char value[32];
+
+	if (memory == 0)
+		return 0;
+	if (!is_unified()) {
+		(void)snprintf(value, sizeof(value), "%" PRId64, memory);
+		return write_limit("/memory", path, "memory.limit_in_bytes", value, err);
+	}
+	if (memory < 0)
+		return write_limit("", path, "memory.max", "max", err);
+	(void)snprintf(value, sizeof(value), "%" PRId64, memory);
+	return write_limit("", path, "memory.max", value, err);
+}
+
+static int limit_cpu(const char *path, int64_t quota, int64_t period, struct zl_error *err)
+{
+	char value[64];
+
+	if (quota == 0)
+		return 0;
+	if (period <= 0)
+		period = 100000; // the kernel's default
+	if (is_unified()) {
+		if (quota < 0)
+			(void)snprintf(value, sizeof(value), "max %" PRId64, period);
+		else
+			(void)snprintf(value, sizeof(value), "%" PRId64 " %" PRId64, quota, period);
+		return write_limit("", path, "cpu.max", value, err);
+	}
+	(void)snprintf(value, sizeof(value), "%" PRId64, period);
+	if (write_limit("/cpu", path, "cpu.cfs_period_us", value, err) < 0)
+		return -1;
+	(void)snprintf(value, sizeof(value), "%" PRId64, quota);
+	return write_limit("/cpu", path, "cpu.cfs_quota_us", value, err);
+}
+
+int zl_cgroup_limit(
+        const char *path, int64_t memory, int64_t quota, int64_t period, struct zl_error *err)
+{
+	if (limit_memory(path, memory, err) < 0)
+		return -1;
+	return limit_cpu(path, quota, period, err);
 }

@@ -4,11 +4,18 @@
 #ifndef ZL_CRI_SERVER_SANDBOX_CGROUP_H
 #define ZL_CRI_SERVER_SANDBOX_CGROUP_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 // Kills every process in the cgroup at `path` ("/zonelet/…", below the hierarchy's root) and below
 // it, waits until they are gone (cgroup.events, admin-guide/cgroup-v2.rst), and removes it. Absent
 // is success.
 int zl_cgroup_remove(const char *path, struct zl_error *err);
+
+// Limits of a cgroup's memory (bytes) and cpu time (microseconds in each period). 0: unspecified,
+// it stays; -1: none. A cgroup without that controller, or that is not there, stays as it is.
+int zl_cgroup_limit(
+        const char *path, int64_t memory, int64_t quota, int64_t period, struct zl_error *err);
 
 #endif

@@ -153,6 +153,22 @@ static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
 	config->scratch_path = scratch_path(sandbox, &sandbox->arena);
 }
 
+// The pod's cgroup is the kubelet's, which has its limits set before it calls; crictl has none. A
+// pod without one has nothing to resize but what its containers are told themselves.
+static int resize(struct zl_sandbox *sandbox, const Runtime__V1__LinuxContainerResources *resources,
+        const Runtime__V1__LinuxContainerResources *overhead, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *lin = sandbox->config->linux;
+
+	(void)overhead;
+	(void)cancel;
+	if (resources == NULL || lin == NULL || lin->cgroup_parent[0] != '/')
+		return 0;
+	return zl_cgroup_limit(lin->cgroup_parent, resources->memory_limit_in_bytes,
+	        resources->cpu_quota, resources->cpu_period, err);
+}
+
 // A supervisor whose daemon was killed before it could write the pid down: found by its --state
 // argument. Looks through all processes; only recovery of a half-made sandbox comes here.
 static int64_t find_supervisor(struct zl_sandbox *sandbox)
@@ -284,6 +300,7 @@ const struct zl_backend zl_backend_host = {
         .connect = connect_supervisor,
         .network = network,
         .scratch = scratch,
+        .resize = resize,
         .destroy = destroy,
         .recover = recover,
         .rootfs_add = rootfs_add,

@@ -45,5 +45,7 @@ zl_rpc_handler zl_handle_stop_pod_sandbox;
 zl_rpc_handler zl_handle_remove_pod_sandbox;
 zl_rpc_handler zl_handle_pod_sandbox_status;
 zl_rpc_handler zl_handle_list_pod_sandbox;
+zl_rpc_handler zl_handle_stream_pod_sandboxes;
+zl_rpc_handler zl_handle_update_pod_sandbox_resources;
 
 #endif

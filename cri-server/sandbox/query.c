@@ -8,8 +8,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cri-server/container/container.h"
+#include "cri-server/message/json.h"
+#include "cri-server/rpc/list.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/lifecycle.h"
+#include "cri-server/sandbox/resources.h"
 #include "cri-server/sandbox/services.h"
 
 static Runtime__V1__PodSandboxState state_of(enum zl_sandbox_phase phase)
@@ -114,6 +117,36 @@ static char *verbose_info(struct zl_sandbox *sandbox, struct zl_arena *arena)
 	return zl_arena_strdup(arena, text);
 }
 
+const char *zl_runtime_type(const struct zl_sandbox *sandbox)
+{
+	return sandbox->backend->zone ? "io.zonelet.zone.v1" : "io.zonelet.host.v1";
+}
+
+// The same pod under the names that containerd has.
+static char *plain_info(struct zl_sandbox *sandbox, struct zl_arena *arena)
+{
+	zl_auto(json) json_t *config = zl_message_json(&sandbox->config->base);
+	json_t *lin = json_object_get(config, "linux");
+	zl_auto(json) json_t *info = NULL;
+	zl_auto(free) char *text = NULL;
+	Runtime__V1__LinuxContainerResources *now = zl_sandbox_resources(sandbox, arena);
+
+	if (lin != NULL && now != NULL)
+		json_object_set_new(lin, "resources", zl_message_json(&now->base));
+	pthread_mutex_lock(&sandbox->lock);
+	info = json_pack("{s:I, s:s, s:b, s:s, s:s, s:s, s:s, s:O?}", "pid",
+	        (json_int_t)sandbox->pid, "processStatus",
+	        sandbox->phase == ZL_SANDBOX_READY ? "running" : "stopped", "netNamespaceClosed",
+	        (int)(sandbox->phase != ZL_SANDBOX_READY), "runtimeHandler", sandbox->handler,
+	        "runtimeType", zl_runtime_type(sandbox), "hostname", sandbox->hostname, "netns",
+	        sandbox->netns, "config", config);
+	if (sandbox->domid >= 0)
+		json_object_set_new(info, "domid", json_integer(sandbox->domid));
+	pthread_mutex_unlock(&sandbox->lock);
+	text = json_dumps(info, JSON_COMPACT);
+	return zl_arena_strdup(arena, text);
+}
+
 static void fill_containers(struct zl_sandbox *sandbox, struct zl_call *call,
         Runtime__V1__PodSandboxStatusResponse *response)
 {
@@ -139,11 +172,14 @@ ZL_RPC_HANDLER(zl_handle_pod_sandbox_status, struct zl_services, PodSandboxStatu
 	fill_containers(sandbox, call, response);
 	response->timestamp = zl_clock_real();
 	if (request->verbose) {
-		response->info = zl_call_array(call, 1, sizeof(void *));
+		response->info = zl_call_array(call, 2, sizeof(void *));
 		response->info[0] = zl_message_map_entry(&call->arena,
 		        &runtime__v1__pod_sandbox_status_response__info_entry__descriptor, "zone",
 		        verbose_info(sandbox, &call->arena));
-		response->n_info = 1;
+		response->info[1] = zl_message_map_entry(&call->arena,
+		        &runtime__v1__pod_sandbox_status_response__info_entry__descriptor, "info",
+		        plain_info(sandbox, &call->arena));
+		response->n_info = 2;
 	}
 	return 0;
 }
@@ -182,19 +218,36 @@ static Runtime__V1__PodSandbox *list_entry(struct zl_sandbox *sandbox, struct zl
 	return entry;
 }
 
-ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxRequest,
-        ListPodSandboxResponse)
+static Runtime__V1__PodSandbox **list_entries(struct zl_services *service, struct zl_call *call,
+        const Runtime__V1__PodSandboxFilter *filter, size_t *ret_count)
 {
 	size_t count;
 	struct zl_sandbox **list = zl_sandbox_list(service, &count);
+	Runtime__V1__PodSandbox **entries = ZL_CALL_NEW_LIST(call, PodSandbox, count);
 
-	response->items = ZL_CALL_NEW_LIST(call, PodSandbox, count);
+	*ret_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		// One whose RunPodSandbox has not answered is nobody's yet.
-		if (zl_sandbox_phase(list[i]) != ZL_SANDBOX_CREATING &&
-		        matches(list[i], request->filter))
-			response->items[response->n_items++] = list_entry(list[i], &call->arena);
+		if (zl_sandbox_phase(list[i]) != ZL_SANDBOX_CREATING && matches(list[i], filter))
+			entries[(*ret_count)++] = list_entry(list[i], &call->arena);
 	}
 	zl_sandbox_list_free(list, count);
+	return entries;
+}
+
+ZL_RPC_HANDLER(zl_handle_list_pod_sandbox, struct zl_services, ListPodSandboxRequest,
+        ListPodSandboxResponse)
+{
+	response->items = list_entries(service, call, request->filter, &response->n_items);
 	return 0;
+}
+
+ZL_RPC_HANDLER(zl_handle_stream_pod_sandboxes, struct zl_services, StreamPodSandboxesRequest,
+        StreamPodSandboxesResponse)
+{
+	size_t count;
+	Runtime__V1__PodSandbox **entries = list_entries(service, call, request->filter, &count);
+
+	return zl_call_send_list(call, &runtime__v1__stream_pod_sandboxes_response__descriptor,
+	        (void **)entries, count, err);
 }

@@ -11,4 +11,7 @@
 Runtime__V1__PodSandboxStatus *zl_sandbox_status(
         struct zl_sandbox *sandbox, struct zl_arena *arena);
 
+// What `crictl inspect` shows as the runtime's type.
+const char *zl_runtime_type(const struct zl_sandbox *sandbox);
+
 #endif

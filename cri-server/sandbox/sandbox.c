@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri-server/sandbox/sandbox.h"
+#include "cri-server/sandbox/resources.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,11 @@ struct zl_sandbox *zl_sandbox_new(struct zl_services *services, const struct zl_
 	sandbox->handler = zl_arena_strdup(&sandbox->arena, handler);
 	sandbox->created_at_ns = zl_clock_real();
 	sandbox->domid = -1;
+	if (sandbox->config->linux != NULL)
+		sandbox->limits = (struct zl_limits){
+		        .resources = sandbox->config->linux->resources,
+		        .overhead = sandbox->config->linux->overhead,
+		};
 	atomic_init(&sandbox->references, 1);
 	zl_gate_init(&sandbox->gate);
 	zl_gate_init(&sandbox->disk_gate);
@@ -111,6 +117,7 @@ void zl_sandbox_unref(struct zl_sandbox *sandbox)
 	zl_gate_release(&sandbox->disk_gate);
 	zl_cancel_release(&sandbox->stopping);
 	pthread_mutex_destroy(&sandbox->lock);
+	zl_arena_release(&sandbox->limits.arena);
 	zl_arena_release(&sandbox->arena);
 	free(sandbox);
 }
@@ -215,10 +222,10 @@ static void fill_record(struct zl_sandbox *sandbox, struct zl_sandbox_record *re
 	record->created_at_ns = sandbox->created_at_ns;
 	record->domain_uuid = sandbox->domain_uuid;
 	record->netns = sandbox->netns;
+	pthread_mutex_lock(&sandbox->lock);
 	record->memory_bytes = sandbox->size.memory_bytes;
 	record->vcpus = sandbox->size.vcpus;
 	record->scratch_bytes = sandbox->size.scratch_bytes;
-	pthread_mutex_lock(&sandbox->lock);
 	record->phase = sandbox->phase;
 	record->ready_at_ns = sandbox->ready_at_ns;
 	record->reason = zl_arena_strdup(&record->arena, sandbox->reason);
@@ -236,7 +243,7 @@ int zl_sandbox_add_record(struct zl_sandbox *sandbox, struct zl_error *err)
 	zl_auto(buffer) struct zl_buffer packed = ZL_BUFFER_INIT;
 
 	fill_record(sandbox, &record);
-	if (zl_message_pack(&sandbox->config->base, &packed, err) < 0)
+	if (zl_sandbox_pack_config(sandbox, &packed, err) < 0)
 		return -1;
 	record.config = packed.data;
 	record.config_length = packed.length;
@@ -250,7 +257,7 @@ int zl_sandbox_save(struct zl_sandbox *sandbox, enum zl_sandbox_step step, struc
 
 	fill_record(sandbox, &record);
 	record.step = step;
-	if (zl_message_pack(&sandbox->config->base, &packed, err) < 0)
+	if (zl_sandbox_pack_config(sandbox, &packed, err) < 0)
 		return -1;
 	record.config = packed.data;
 	record.config_length = packed.length;

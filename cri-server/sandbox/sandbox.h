@@ -32,6 +32,7 @@
 #include "cri-server/sandbox/gate.h"
 #include "cri-server/sandbox/size.h"
 #include "cri-server/state/state.h"
+#include "cri-server/stats/cpu_sample.h"
 #include "zone/client/client.h"
 
 struct zl_services;
@@ -59,6 +60,13 @@ struct zl_timeline {
 	} steps[ZL_TIMELINE_STEPS];
 };
 
+// What may be used now (resources.h), in memory of its own.
+struct zl_limits {
+	struct zl_arena arena; // of what was set; what the configuration has lives in that
+	Runtime__V1__LinuxContainerResources *resources;
+	Runtime__V1__LinuxContainerResources *overhead; // a pod's
+};
+
 struct zl_sandbox {
 	// fixed from creation on
 	char id[ZL_ID_SIZE];
@@ -72,7 +80,6 @@ struct zl_sandbox {
 	const char *domain_uuid;
 	const char *run_dir;  // "<run_dir>/sandboxes/<id>"
 	const char *hostname; // the pod's, or the node's where it has none
-	struct zl_zone_size size;
 	int64_t created_at_ns;
 
 	atomic_uint references;
@@ -101,6 +108,9 @@ struct zl_sandbox {
 	struct zl_container *containers; // hash by id (hh_sandbox)
 	struct zl_exec *execs;           // hash by exec id
 	struct zl_timeline timeline;
+	struct zl_zone_size size;
+	struct zl_limits limits;
+	struct zl_cpu_sample cpu; // as PodSandboxStats last told
 };
 
 struct zl_container {
@@ -114,9 +124,9 @@ struct zl_container {
 	const char *log_path; // absolute; "" if none
 	const char *spec;     // OCI runtime-spec as handed to the supervisor
 	char image_vdev[8];   // its image's device in the zone; "" if none
-	int stop_signal;
 	int64_t created_at_ns;
 
+	int stop_signal;
 	atomic_uint references;
 	struct zl_gate gate;
 	int exited_fd;             // eventfd, readable for good once the container has exited
@@ -125,15 +135,17 @@ struct zl_container {
 
 	// guarded by sandbox->lock
 	enum zl_container_phase phase;
+	int32_t exit_code;
 	int64_t started_at_ns;
 	int64_t finished_at_ns;
 	int64_t pid;
-	int32_t exit_code;
 	char reason[64];
 	char message[512];
 	struct zl_zone_user user; // as the supervisor resolved it
 	bool has_user;
 	struct zl_container_log *log; // NULL before start
+	struct zl_limits limits;
+	struct zl_cpu_sample cpu; // as ContainerStats last told
 };
 
 // ---- sandboxes

@@ -12,6 +12,7 @@
 #include "cri-server/sandbox/caretaker.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/recover.h"
+#include "cri-server/stats/stats.h"
 
 static const struct zl_rpc_method runtime_methods[] = {
         {.name = "Version", .handler = zl_handle_version},
@@ -35,6 +36,28 @@ static const struct zl_rpc_method runtime_methods[] = {
                 .handler = zl_handle_get_container_events,
                 .stream = true,
                 .slow = true},
+        {.name = "UpdateContainerResources", .handler = zl_handle_update_container_resources},
+        {.name = "UpdatePodSandboxResources", .handler = zl_handle_update_pod_sandbox_resources},
+        {.name = "ContainerStats", .handler = zl_handle_container_stats},
+        {.name = "ListContainerStats", .handler = zl_handle_list_container_stats},
+        {.name = "PodSandboxStats", .handler = zl_handle_pod_sandbox_stats},
+        {.name = "ListPodSandboxStats", .handler = zl_handle_list_pod_sandbox_stats},
+        {.name = "ListMetricDescriptors", .handler = zl_handle_list_metric_descriptors},
+        {.name = "ListPodSandboxMetrics", .handler = zl_handle_list_pod_sandbox_metrics},
+        {.name = "StreamPodSandboxes", .handler = zl_handle_stream_pod_sandboxes, .stream = true},
+        {.name = "StreamContainers", .handler = zl_handle_stream_containers, .stream = true},
+        {.name = "StreamContainerStats",
+                .handler = zl_handle_stream_container_stats,
+                .stream = true},
+        {.name = "StreamPodSandboxStats",
+                .handler = zl_handle_stream_pod_sandbox_stats,
+                .stream = true},
+        {.name = "StreamPodSandboxMetrics",
+                .handler = zl_handle_stream_pod_sandbox_metrics,
+                .stream = true},
+        {.name = "CheckpointContainer",
+                .why = "a container's processes cannot be taken out of their pod; what can be "
+                       "saved is the zone as a whole"},
         {.name = "Exec", .why = "streaming is not there yet; ExecSync is"},
         {.name = "Attach", .why = "streaming is not there yet"},
         {.name = "PortForward", .why = "streaming is not there yet"},
@@ -43,6 +66,7 @@ static const struct zl_rpc_method runtime_methods[] = {
 static const struct zl_rpc_method image_methods[] = {
         {.name = "PullImage", .handler = zl_handle_pull_image, .slow = true},
         {.name = "ListImages", .handler = zl_handle_list_images},
+        {.name = "StreamImages", .handler = zl_handle_stream_images, .stream = true},
         {.name = "ImageStatus", .handler = zl_handle_image_status},
         {.name = "RemoveImage", .handler = zl_handle_remove_image},
         {.name = "ImageFsInfo", .handler = zl_handle_image_fs_info},

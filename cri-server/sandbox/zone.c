@@ -144,6 +144,29 @@ static enum zl_domain_type domain_type(const struct zl_services *services)
 	}
 }
 
+// How many vcpus the domain may ever have.
+static uint32_t max_vcpus(const struct zl_sandbox *sandbox)
+{
+	const struct zl_services *services = sandbox->services;
+	uint64_t most = services->config->zone.max_vcpus;
+
+	if (services->host.cpus > 0 && most > services->host.cpus)
+		most = services->host.cpus;
+	return most > sandbox->size.vcpus ? (uint32_t)most : sandbox->size.vcpus;
+}
+
+// A PVH kernel starts every vcpu that it finds; one of a PV zone could not add them later then.
+static void make_cmdline(const struct zl_sandbox *sandbox, const struct zl_domain_config *domain,
+        char out[static 1024])
+{
+	const char *own = sandbox->services->config->zone.cmdline;
+	char fewer[32] = "";
+
+	if (domain->type == ZL_DOMAIN_PVH && domain->max_vcpus > domain->vcpus)
+		(void)snprintf(fewer, sizeof(fewer), " maxcpus=%u", (unsigned)domain->vcpus);
+	(void)snprintf(out, 1024, "%s%s%s%s", CMDLINE, fewer, own[0] != '\0' ? " " : "", own);
+}
+
 static int create_domain(struct zl_sandbox *sandbox, const char *root, const char *scratch,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
@@ -165,6 +188,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	        .cmdline = cmdline,
 	        .memory_bytes = sandbox->size.memory_bytes,
 	        .vcpus = sandbox->size.vcpus,
+	        .max_vcpus = max_vcpus(sandbox),
 	        .cpu_weight = sandbox->size.cpu_weight,
 	        .cpu_cap = sandbox->size.cpu_cap,
 	        .disks = disks,
@@ -176,8 +200,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 
 	make_mac(sandbox, 0, nic.mac);
 	vif_name(sandbox, 0, ifname);
-	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
-	        config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
+	make_cmdline(sandbox, &domain, cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
 		return -1;
 	pthread_mutex_lock(&sandbox->lock);
@@ -318,6 +341,40 @@ static void scratch(struct zl_sandbox *sandbox, struct zl_zone_config *config)
 {
 	(void)sandbox;
 	config->scratch_device = "/dev/xvdb";
+}
+
+// ---- another size
+
+static int resize(struct zl_sandbox *sandbox, const Runtime__V1__LinuxContainerResources *resources,
+        const Runtime__V1__LinuxContainerResources *overhead, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	struct zl_services *services = sandbox->services;
+	struct zl_hypervisor *hv = services->hypervisor;
+	Runtime__V1__LinuxPodSandboxConfig lin = RUNTIME__V1__LINUX_POD_SANDBOX_CONFIG__INIT;
+	Runtime__V1__PodSandboxConfig config = *sandbox->config;
+	struct zl_domain_size wanted;
+	struct zl_zone_size size;
+
+	// Read only.
+	lin.resources = (Runtime__V1__LinuxContainerResources *)(uintptr_t)resources;
+	lin.overhead = (Runtime__V1__LinuxContainerResources *)(uintptr_t)overhead;
+	config.linux = &lin;
+	if (zl_zone_size(&config, services->config, services->host.cpus, &size, err) < 0)
+		return -1;
+	wanted = (struct zl_domain_size){
+	        .memory_bytes = size.memory_bytes,
+	        .vcpus = size.vcpus,
+	        .cpu_weight = size.cpu_weight,
+	        .cpu_cap = size.cpu_cap,
+	};
+	if (hv->ops->domain_resize(hv, (uint32_t)sandbox->domid, &wanted, cancel, err) < 0)
+		return -1;
+	pthread_mutex_lock(&sandbox->lock);
+	size.scratch_bytes = sandbox->size.scratch_bytes;
+	sandbox->size = size;
+	pthread_mutex_unlock(&sandbox->lock);
+	return 0;
 }
 
 // ---- end and recovery
@@ -538,6 +595,7 @@ const struct zl_backend zl_backend_zone = {
         .connect = connect_zone,
         .network = network,
         .scratch = scratch,
+        .resize = resize,
         .destroy = destroy,
         .recover = recover,
         .rootfs_add = rootfs_add,

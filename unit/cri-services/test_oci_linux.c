@@ -86,8 +86,8 @@ START_TEST(resources_are_those_asked_for)
 
 	oci_input_init(&input);
 	none = oci_spec(&input);
-	oci_equal(none, "linux/resources/cpu", "{}");
-	oci_equal(none, "linux/resources/memory", "{}");
+	oci_equal(none, "linux/resources",
+	        "{\"devices\":[{\"access\":\"rwm\",\"allow\":false}]}");
 	oci_equal(none, "linux/cgroupsPath", "\"/zonelet/c0c\"");
 	input.resources.cpu_shares = 512;
 	input.resources.cpu_quota = 50000;
@@ -113,8 +113,9 @@ START_TEST(resources_are_those_asked_for)
 	input.resources.memory_limit_in_bytes = INT64_MIN;
 	input.resources.memory_swap_limit_in_bytes = -1;
 	negative = oci_spec(&input);
-	oci_equal(negative, "linux/resources/cpu", "{}");
-	oci_equal(negative, "linux/resources/memory", "{}");
+	// "No limit"; other negative numbers mean nothing.
+	oci_equal(negative, "linux/resources/cpu", "{\"quota\":-1}");
+	oci_equal(negative, "linux/resources/memory", "{\"swap\":-1}");
 }
 END_TEST
 

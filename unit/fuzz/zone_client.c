@@ -76,7 +76,8 @@ static void on_closed(void *user, const struct zl_error *why)
 	(void)user, (void)why;
 }
 
-static const struct zl_zone_callbacks callbacks = {on_output, on_exited, on_closed};
+static const struct zl_zone_callbacks callbacks = {
+        .output = on_output, .exited = on_exited, .closed = on_closed};
 
 static struct zl_zone_client *make_client(uint64_t *expected)
 {

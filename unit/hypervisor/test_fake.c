@@ -54,6 +54,41 @@ static uint32_t make(const char *name)
 	return domid;
 }
 
+START_TEST(resizes_within_the_limits)
+{
+	struct zl_domain_size size = {
+	        .memory_bytes = UINT64_C(96) << 20, .vcpus = 1, .cpu_weight = 512, .cpu_cap = 50};
+	struct zl_domain_size got;
+	struct zl_domain_info info;
+	uint32_t domid = make("zone");
+
+	ck_assert(!zl_fake_size(hv, domid, &got));
+	ck_assert_int_eq(hv->ops->domain_resize(hv, domid, &size, NULL, &err), 0);
+	ck_assert(zl_fake_size(hv, domid, &got));
+	ck_assert_uint_eq(got.cpu_weight, 512);
+	ck_assert_uint_eq(got.cpu_cap, 50);
+	ck_assert_int_eq(hv->ops->domain_info(hv, domid, &info, &err), 0);
+	ck_assert_uint_eq(info.memory_bytes, size.memory_bytes);
+	ck_assert_uint_eq(info.vcpus, 1);
+	ck_assert_uint_eq(info.max_vcpus, 2);
+	// Back up to what it was made with, and no further.
+	size.vcpus = 2;
+	ck_assert_int_eq(hv->ops->domain_resize(hv, domid, &size, NULL, &err), 0);
+	size.vcpus = 3;
+	ck_assert_int_lt(hv->ops->domain_resize(hv, domid, &size, NULL, &err), 0);
+	ck_assert_int_eq(err.code, ZL_OUT_OF_RANGE);
+	zl_fake_set_memory(hv, UINT64_C(128) << 20);
+	size.vcpus = 2;
+	size.memory_bytes = UINT64_C(129) << 20;
+	ck_assert_int_lt(hv->ops->domain_resize(hv, domid, &size, NULL, &err), 0);
+	ck_assert_int_eq(err.code, ZL_RESOURCE_EXHAUSTED);
+	size.memory_bytes = UINT64_C(128) << 20;
+	ck_assert_int_eq(hv->ops->domain_resize(hv, domid, &size, NULL, &err), 0);
+	ck_assert_int_lt(hv->ops->domain_resize(hv, domid + 1, &size, NULL, &err), 0);
+	ck_assert_int_eq(err.code, ZL_NOT_FOUND);
+}
+END_TEST
+
 START_TEST(makes_a_paused_domain_with_its_devices)
 {
 	struct zl_domain_config c = config();
@@ -318,6 +353,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, resizes_within_the_limits);
 	tcase_add_test(tests, makes_a_paused_domain_with_its_devices);
 	tcase_add_test(tests, names_are_unique);
 	tcase_add_test(tests, memory_runs_out_and_comes_back);

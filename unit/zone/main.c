@@ -18,6 +18,7 @@ int main(void)
 	suite_add_tcase(suite, command_tests());
 	suite_add_tcase(suite, klog_tests());
 	suite_add_tcase(suite, netlink_tests());
+	suite_add_tcase(suite, usage_tests());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -16,6 +16,7 @@
 #include "zone.pb-c.h"
 #include "zone/channel/transport.h"
 #include "zone/client/client.h"
+#include "zone/client/stats.h"
 #include "zone/protocol/message.h"
 #include "zone/protocol/stream.h"
 
@@ -588,6 +589,106 @@ START_TEST(death_in_a_call)
 }
 END_TEST
 
+// ---- a usage that cannot be
+
+static Zl__Zone__Psi bad_psi;
+static Zl__Zone__Pressure bad_pressure;
+static Zl__Zone__Usage good_usage;
+static Zl__Zone__ContainerStats stats_container;
+static Zl__Zone__InterfaceStats stats_interface;
+
+static void usage_without_pod(Zl__Zone__Stats *stats)
+{
+	stats->pod = NULL;
+}
+
+static void usage_bad_id(Zl__Zone__Stats *stats)
+{
+	(void)stats;
+	stats_container.id = (char *)(uintptr_t)"../etc";
+}
+
+static void usage_missing(Zl__Zone__Stats *stats)
+{
+	(void)stats;
+	stats_container.usage = NULL;
+}
+
+static void usage_long_interface(Zl__Zone__Stats *stats)
+{
+	(void)stats;
+	stats_interface.name = (char *)(uintptr_t)"sixteencharacter";
+}
+
+static void usage_bad_pressure(Zl__Zone__Stats *stats)
+{
+	(void)stats;
+	zl__zone__pressure__init(&bad_pressure);
+	zl__zone__psi__init(&bad_psi);
+	bad_psi.avg10 = 10001;
+	bad_pressure.some = &bad_psi;
+	good_usage.cpu_pressure = &bad_pressure;
+}
+
+static void usage_good(Zl__Zone__Stats *stats)
+{
+	(void)stats;
+}
+
+static void (*const spoil[])(Zl__Zone__Stats *stats) = {usage_good, usage_without_pod, usage_bad_id,
+        usage_missing, usage_long_interface, usage_bad_pressure};
+
+static void part_usage(struct peer *peer)
+{
+	Zl__Zone__ContainerStats *containers[] = {&stats_container};
+	Zl__Zone__InterfaceStats *interfaces[] = {&stats_interface};
+	Zl__Zone__Stats stats = ZL__ZONE__STATS__INIT;
+	Zl__Zone__FromZone message = ZL__ZONE__FROM_ZONE__INIT;
+	Zl__Zone__ToZone *request;
+
+	greet(peer);
+	request = next_request(peer);
+	zl__zone__usage__init(&good_usage);
+	zl__zone__container_stats__init(&stats_container);
+	zl__zone__interface_stats__init(&stats_interface);
+	stats_container.id = (char *)(uintptr_t)ID;
+	stats_container.usage = &good_usage;
+	stats_interface.name = (char *)(uintptr_t)"eth0";
+	stats.pod = &good_usage;
+	stats.n_containers = 1;
+	stats.containers = containers;
+	stats.n_interfaces = 1;
+	stats.interfaces = interfaces;
+	spoil[chosen](&stats);
+	message.request_id = request->request_id;
+	message.body_case = ZL__ZONE__FROM_ZONE__BODY_STATS;
+	message.stats = &stats;
+	send_message(peer, &message);
+	zl_zone_message_free(request);
+	linger(peer);
+}
+
+START_TEST(usage_is_checked)
+{
+	const Zl__Zone__Stats *stats = NULL;
+	struct zl_zone_question *question = NULL;
+	struct stage stage;
+
+	chosen = _i;
+	raise_curtain(&stage, part_usage, NULL);
+	ck_assert_int_eq(zl_zone_stats_ask(stage.client, "", false, &question, &stage.err), 0);
+	if (_i == 0) {
+		ck_assert_int_eq(zl_zone_stats_wait(question, NULL, &stats, &stage.err), 0);
+		ck_assert_str_eq(stats->interfaces[0]->name, "eth0");
+	} else {
+		ck_assert_int_lt(zl_zone_stats_wait(question, NULL, &stats, &stage.err), 0);
+		ck_assert_int_eq(stage.err.code, ZL_DATA_LOSS);
+	}
+	zl_zone_stats_free(stats);
+	drop_curtain(&stage);
+}
+END_TEST
+
 // ---- a zone that is known to be gone, though its channel says nothing
 
 static const struct zl_error gone = {.code = ZL_UNAVAILABLE, .message = "the domain crashed"};
@@ -822,6 +923,7 @@ TCase *client_tests(void)
 	tcase_add_loop_test(tests, lie_ends_the_channel, 0, (int)ZL_ARRAY_SIZE(lies));
 	tcase_add_test(tests, wrong_reply);
 	tcase_add_test(tests, death_in_a_call);
+	tcase_add_loop_test(tests, usage_is_checked, 0, (int)ZL_ARRAY_SIZE(spoil));
 	tcase_add_test(tests, abort_fails_all_calls);
 	tcase_add_test(tests, abort_ends_the_wait_for_a_hello);
 	tcase_add_test(tests, abort_delivers_last_words);

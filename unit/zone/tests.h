@@ -14,5 +14,6 @@ TCase *spec_tests(void);
 TCase *command_tests(void);
 TCase *klog_tests(void);
 TCase *netlink_tests(void);
+TCase *usage_tests(void);
 
 #endif

@@ -265,6 +265,9 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 	zl_container_directory(s, request->id, container->directory);
 	(void)snprintf(
 	        container->layer, sizeof(container->layer), "%s/%s", s->scratch_dir, request->id);
+	(void)snprintf(container->upper, sizeof(container->upper), "%.*s/upper",
+	        (int)sizeof(container->upper) - 8, container->layer);
+	container->layer_measured_ns = zl_clock_monotonic();
 	container->next = s->containers;
 	s->containers = container;
 	s->container_count++;
@@ -505,8 +508,9 @@ void zl_container_delete(struct zl_container *container)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	container->deleting = true;
-	if (container->starting || zl_runtime_busy(&container->job))
-		return; // goes on in run_done
+	if (container->starting || zl_runtime_busy(&container->job) ||
+	        zl_runtime_busy(&container->update_job))
+		return; // goes on when that is done
 	if (container->creating != NULL) {
 		zl_error_set(&err, ZL_ABORTED, "it was deleted meanwhile");
 		if (container->device.waiting)

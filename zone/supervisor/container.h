@@ -12,6 +12,7 @@
 #define ZL_ZONE_SUPERVISOR_CONTAINER_H
 
 #include "zone/supervisor/device.h"
+#include "zone/supervisor/layer.h"
 #include "zone/supervisor/process.h"
 #include "zone/supervisor/runtime.h"
 #include "zone/supervisor/spec.h"
@@ -43,6 +44,13 @@ struct zl_container {
 	struct zl_runtime_job job;           // crun run or crun delete
 	bool starting;
 	struct zl_reply reply; // to the create or start under way
+
+	struct zl_runtime_job update_job; // crun update, beside the other
+	struct zl_reply update_reply;
+
+	char upper[ZL_RUNTIME_PATH]; // what it has written: below `layer`
+	struct zl_layer_size layer_size;
+	int64_t layer_measured_ns; // monotonic
 
 	bool deleting;
 	bool has_delete_reply;

@@ -72,6 +72,7 @@ static int supervisor_init(
 	zl_link_init(&s->link, &s->reactor, &zl_supervisor_handlers, s);
 	zl_devices_init(&s->devices, &s->reactor);
 	zl_network_init(&s->network, &s->reactor);
+	zl_stats_init(&s->stats);
 	return 0;
 }
 

@@ -15,6 +15,8 @@ static zl_request_handler *const handlers[] = {
         [ZL__ZONE__TO_ZONE__BODY_EXEC_START] = zl_exec_start_request,
         [ZL__ZONE__TO_ZONE__BODY_EXEC_KILL] = zl_exec_kill_request,
         [ZL__ZONE__TO_ZONE__BODY_RESIZE] = zl_resize_request,
+        [ZL__ZONE__TO_ZONE__BODY_STATS] = zl_stats_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONTAINER_UPDATE] = zl_container_update_request,
 };
 
 static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *message)

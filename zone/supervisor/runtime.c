@@ -54,7 +54,7 @@ static void job_exited(struct zl_child *child, int status)
 	char log[ZL_RUNTIME_PATH];
 
 	if (status != 0) {
-		job_path(job, "log", log);
+		job_path(job, job->log, log);
 		read_reason(log, "crun", status, &failure);
 	}
 	// Reaping goes on in pid order of death: what crun left us may have been reaped already.
@@ -69,7 +69,7 @@ static int start_argv(
 {
 	char log[ZL_RUNTIME_PATH];
 
-	job_path(job, "log", log);
+	job_path(job, job->log, log);
 	(void)unlink(log);
 	if (zl_strv_append(argv, "crun", err) < 0 ||
 	        zl_strv_append(argv, "--cgroup-manager=cgroupfs", err) < 0 ||
@@ -139,6 +139,7 @@ static void begin(struct zl_runtime_job *job, struct zl_supervisor *s, const cha
 {
 	job->supervisor = s;
 	job->launch = leaves_process;
+	job->log = "log";
 	(void)snprintf(job->directory, sizeof(job->directory), "%s", directory);
 }
 
@@ -175,6 +176,21 @@ int zl_runtime_delete(struct zl_runtime_job *job, const char *container_id, cons
 	begin(job, job->supervisor, directory, false);
 	if (start_argv(job, "delete", &argv, err) < 0 ||
 	        zl_strv_append(&argv, "--force", err) < 0 ||
+	        zl_strv_append(&argv, container_id, err) < 0)
+		return -1;
+	return run_argv(job, argv, nothing, err);
+}
+
+int zl_runtime_update(struct zl_runtime_job *job, const char *container_id, const char *directory,
+        const char *resources, struct zl_error *err)
+{
+	static const int nothing[3] = {-1, -1, -1};
+	zl_auto(strv) char **argv = NULL;
+
+	begin(job, job->supervisor, directory, false);
+	job->log = "update-log";
+	if (start_argv(job, "update", &argv, err) < 0 ||
+	        zl_strv_append_format(&argv, err, "--resources=%s", resources) < 0 ||
 	        zl_strv_append(&argv, container_id, err) < 0)
 		return -1;
 	return run_argv(job, argv, nothing, err);

@@ -17,6 +17,7 @@ struct zl_runtime_job {
 	struct zl_child child;
 	char directory[ZL_RUNTIME_PATH]; // where crun logs and writes the pid
 	bool launch;                     // it leaves us a process
+	const char *log;                 // name of crun's log in that directory
 	// crun ended. `failure` is NULL, or crun's own words as INTERNAL. May free the job.
 	void (*done)(struct zl_runtime_job *job, const struct zl_error *failure);
 };
@@ -36,6 +37,11 @@ int zl_runtime_exec(struct zl_runtime_job *job, struct zl_process_state *p, cons
 // `crun delete --force`: kills what runs, removes crun's state and the cgroup.
 int zl_runtime_delete(struct zl_runtime_job *job, const char *container_id, const char *directory,
         struct zl_error *err);
+
+// `crun update` with the OCI resources in the file `resources`. Its log goes beside that of the
+// container's own job, which may be running as well.
+int zl_runtime_update(struct zl_runtime_job *job, const char *container_id, const char *directory,
+        const char *resources, struct zl_error *err);
 
 // After a successful launch: the pid that crun wrote.
 int zl_runtime_pid(const struct zl_runtime_job *job, pid_t *ret_pid, struct zl_error *err);

@@ -20,8 +20,11 @@
 // spec.c       the OCI spec, completed
 // user.c       /etc/passwd and /etc/group
 // cgroup.c     out of memory, kill all
+// cgroup_usage.c, layer.c, stats.c   what is used
+// update.c     new limits
 //
-// Everything runs on one thread (reactor.h), but the removal of writable layers (trash.c).
+// Everything runs on one thread (reactor.h), but the removal of writable layers
+// (trash.c) and measuring them (layer.c).
 #ifndef ZL_ZONE_SUPERVISOR_SUPERVISOR_H
 #define ZL_ZONE_SUPERVISOR_SUPERVISOR_H
 
@@ -34,6 +37,7 @@
 #include "zone/supervisor/link.h"
 #include "zone/supervisor/network.h"
 #include "zone/supervisor/reactor.h"
+#include "zone/supervisor/stats.h"
 
 struct zl_container;
 struct zl_configuring;
@@ -49,6 +53,7 @@ struct zl_supervisor {
 	struct zl_container *containers;
 	unsigned container_count;
 	uint32_t next_stream;
+	struct zl_stats stats;
 	pid_t pause_pid; // holds the pod's pid namespace under `host`; 0: not needed yet
 
 	// Set by configure.
@@ -81,6 +86,8 @@ zl_request_handler zl_container_list_request;
 zl_request_handler zl_exec_start_request;
 zl_request_handler zl_exec_kill_request;
 zl_request_handler zl_resize_request;
+zl_request_handler zl_stats_request;
+zl_request_handler zl_container_update_request;
 
 // shutdown.c: ends everything, answers whoever asked, and leaves the loop.
 void zl_supervisor_end(struct zl_supervisor *s);

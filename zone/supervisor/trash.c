@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Removing a writable layer may take long, and the loop must not wait for it: the directory is
-// moved out of the way, and a thread of its own removes it. The only threads of the supervisor.
+// moved out of the way, and a thread of its own removes it.
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
