@@ -16,6 +16,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <xen/xen.h>
+
 #include <xen/sys/evtchn.h>
 
 #include "base/cleanup.h"
@@ -256,6 +258,8 @@ static const int allowed_calls[] = {
         SCMP_SYS(tgkill),
         SCMP_SYS(exit),
         SCMP_SYS(exit_group),
+        SCMP_SYS(dup2),
+        SCMP_SYS(setsid),
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         SCMP_SYS(sigaltstack),
         SCMP_SYS(prctl),

@@ -176,7 +176,10 @@ static int child(const struct options *options, int ready_fd)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (prepare(options, &service, &err) < 0 || zl_p9_confine(&err) < 0) {
+	// Confined, it could not take the signal back; from here on it notices a starter that died
+	// by the pipe.
+	if (prepare(options, &service, &err) < 0 || prctl(PR_SET_PDEATHSIG, 0) < 0 ||
+	        zl_p9_confine(&err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.message);
 		return 1;
 	}
