@@ -156,7 +156,10 @@ static json_t *repeated(const ProtobufCFieldDescriptor *field, const char *messa
 		json_t *value;
 
 		if (map) {
-			add_entry(list, *(const ProtobufCMessage *const *)(const void *)member);
+			const void *entry;
+
+			memcpy(&entry, member, sizeof(void *));
+			add_entry(list, entry);
 			continue;
 		}
 		value = value_of(field, member);

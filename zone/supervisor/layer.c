@@ -47,7 +47,7 @@ static void walk_directory(struct walk *walk, int fd, int depth)
 		int child;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		        fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		        fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		        st.st_dev != walk->device)
 			continue;
 		count_entry(walk, &st);

@@ -311,29 +311,39 @@ static int open_meter(struct zl_supervisor *s, struct zl_error *err)
 	return stats->meter != NULL ? 0 : -1;
 }
 
+static bool begin_walk(struct zl_supervisor *s)
+{
+	const char **ids = calloc(s->container_count + 1, sizeof(*ids));
+	const char **paths = calloc(s->container_count + 1, sizeof(*paths));
+	size_t count = 0;
+	bool begun = false;
+
+	for (struct zl_container *c = s->containers; ids != NULL && paths != NULL && c != NULL;
+	        c = c->next) {
+		if (!counts(c) || c->layer[0] == '\0')
+			continue;
+		ids[count] = c->process.container_id;
+		paths[count++] = c->upper;
+	}
+	if (count > 0)
+		begun = zl_layer_meter_begin(s->stats.meter, ids, paths, count);
+	free((void *)ids);
+	free((void *)paths);
+	return begun;
+}
+
 // Whether a walk is under way that is worth waiting for.
 static bool measure(struct zl_supervisor *s)
 {
-	zl_auto(free) const char **ids = calloc(s->container_count + 1, sizeof(*ids));
-	zl_auto(free) const char **paths = calloc(s->container_count + 1, sizeof(*paths));
 	struct zl_error err = ZL_ERROR_INIT;
-	size_t count = 0;
 
-	if (ids == NULL || paths == NULL)
-		return false;
 	if (open_meter(s, &err) < 0) {
 		zl_log_warning("measure the writable layers: %s", err.message);
 		return false;
 	}
 	if (!zl_layer_meter_due(s->stats.meter, zl_clock_monotonic()))
 		return s->stats.count > 0;
-	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
-		if (!counts(c) || c->layer[0] == '\0')
-			continue;
-		ids[count] = c->process.container_id;
-		paths[count++] = c->upper;
-	}
-	return zl_layer_meter_begin(s->stats.meter, ids, paths, count);
+	return begin_walk(s);
 }
 
 void zl_stats_request(
