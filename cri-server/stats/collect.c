@@ -94,23 +94,16 @@ static void add_domains(struct zl_services *services, struct zl_usage_list *list
 	}
 }
 
-int zl_usage_collect(struct zl_services *services, struct zl_sandbox **sandboxes, size_t count,
-        bool detail, const struct zl_cancel *cancel, struct zl_usage_list *ret,
-        struct zl_error *err)
+// `asked` has room for all of them.
+static void collect(struct zl_sandbox **sandboxes, size_t count, bool detail,
+        const struct zl_cancel *cancel, struct asked *asked, struct zl_usage_list *list)
 {
 	struct zl_cancel limit = {.fd = -1,
 	        .deadline_ns = zl_clock_monotonic() + ZL_COLLECT_TIMEOUT_MS * ZL_NS_PER_MS,
 	        .parent = cancel};
 	struct zl_cancel at_once = {.fd = -1, .deadline_ns = 0};
-	zl_auto(free) struct asked *asked = NULL;
 	size_t asked_count = 0;
 
-	ret->pods = calloc(count + 1, sizeof(*ret->pods));
-	if (ret->pods == NULL)
-		return zl_error_nomem(err);
-	asked = calloc(count + 1, sizeof(*asked));
-	if (asked == NULL)
-		return zl_error_nomem(err);
 	for (size_t i = 0; i < count; i++) {
 		if (zl_sandbox_phase(sandboxes[i]) == ZL_SANDBOX_READY &&
 		        ask(sandboxes[i], detail, &at_once, &asked[asked_count], NULL) == 0)
@@ -119,9 +112,25 @@ int zl_usage_collect(struct zl_services *services, struct zl_sandbox **sandboxes
 	for (size_t i = 0; i < asked_count; i++) {
 		struct zl_error why = ZL_ERROR_INIT;
 
-		if (answer(&asked[i], &limit, ret, &why) < 0 && zl_cancel_check(cancel, NULL) == 0)
+		if (answer(&asked[i], &limit, list, &why) < 0 && zl_cancel_check(cancel, NULL) == 0)
 			zl_log_warning("%s", why.message);
 	}
+}
+
+int zl_usage_collect(struct zl_services *services, struct zl_sandbox **sandboxes, size_t count,
+        bool detail, const struct zl_cancel *cancel, struct zl_usage_list *ret,
+        struct zl_error *err)
+{
+	struct asked *asked;
+
+	ret->pods = calloc(count + 1, sizeof(*ret->pods));
+	if (ret->pods == NULL)
+		return zl_error_nomem(err);
+	asked = calloc(count + 1, sizeof(*asked));
+	if (asked == NULL)
+		return zl_error_nomem(err);
+	collect(sandboxes, count, detail, cancel, asked, ret);
+	free(asked);
 	add_domains(services, ret);
 	return zl_cancel_check(cancel, err);
 }

@@ -313,8 +313,8 @@ static int open_meter(struct zl_supervisor *s, struct zl_error *err)
 
 static bool begin_walk(struct zl_supervisor *s)
 {
-	zl_auto(free) const char **ids = calloc(s->container_count + 1, sizeof(*ids));
-	zl_auto(free) const char **paths = calloc(s->container_count + 1, sizeof(*paths));
+	const char **ids = calloc(s->container_count + 1, sizeof(*ids));
+	const char **paths = calloc(s->container_count + 1, sizeof(*paths));
 	size_t count = 0;
 	bool begun = false;
 
@@ -327,6 +327,8 @@ static bool begin_walk(struct zl_supervisor *s)
 	}
 	if (count > 0)
 		begun = zl_layer_meter_begin(s->stats.meter, ids, paths, count);
+	free((void *)ids);
+	free((void *)paths);
 	return begun;
 }
 
