@@ -60,7 +60,7 @@ struct fake {
 
 static const char *const op_names[ZL_FAKE_OP_COUNT] = {"domain_create", "domain_unpause",
         "domain_destroy", "domain_info", "domain_list", "domain_watch", "disk_add", "disk_remove",
-        "nic_add", "nic_remove", "host_info"};
+        "nic_add", "nic_remove", "share_add", "share_remove", "host_info"};
 
 static struct fake *fake_of(struct zl_hypervisor *hv)
 {
@@ -580,6 +580,26 @@ static int nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
 	return 0;
 }
 
+static int share_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_share_device *share,
+        struct zl_error *err)
+{
+	struct fake *fake = fake_of(hv);
+
+	(void)share;
+	if (enter(fake, ZL_FAKE_SHARE_ADD, NULL, err) < 0)
+		return -1;
+	LOCKED(fake);
+	return need(fake, domid, err) != NULL ? 0 : -1;
+}
+
+static int share_remove(
+        struct zl_hypervisor *hv, uint32_t domid, uint32_t devid, struct zl_error *err)
+{
+	(void)domid;
+	(void)devid;
+	return enter(fake_of(hv), ZL_FAKE_SHARE_REMOVE, NULL, err);
+}
+
 static int host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err)
 {
 	struct fake *fake = fake_of(hv);
@@ -690,6 +710,8 @@ static const struct zl_hypervisor_ops fake_ops = {
         .disk_remove = disk_remove,
         .nic_add = nic_add,
         .nic_remove = nic_remove,
+        .share_add = share_add,
+        .share_remove = share_remove,
         .host_info = host_info,
         .close = close_fake,
 };

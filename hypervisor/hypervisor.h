@@ -40,6 +40,14 @@ struct zl_nic {
 	uint32_t backend_domid; // 0: dom0
 };
 
+// A 9pfs device: nodes for a front end in the zone and a back end of ours in dom0
+// (storage-driver/p9). The back end's process is the caller's.
+struct zl_share_device {
+	uint32_t devid;
+	const char *tag;     // what the zone mounts by (trans=xen), at most 31 characters
+	unsigned ring_order; // each of the two rings has 2^order pages of the zone's memory, 1 to 9
+};
+
 struct zl_domain_config {
 	const char *name; // unique on the node
 	const char *uuid; // 36 characters, or NULL for a random one
@@ -127,6 +135,13 @@ struct zl_hypervisor_ops {
 	        const struct zl_cancel *cancel, struct zl_error *err);
 	int (*nic_remove)(struct zl_hypervisor *hv, uint32_t domid, int devid,
 	        const struct zl_cancel *cancel, struct zl_error *err);
+	// Makes the nodes of a 9pfs device; one that is there is success. Removing works without
+	// the domain too, and comes before its destruction, after the end of the back end's
+	// process.
+	int (*share_add)(struct zl_hypervisor *hv, uint32_t domid,
+	        const struct zl_share_device *share, struct zl_error *err);
+	int (*share_remove)(
+	        struct zl_hypervisor *hv, uint32_t domid, uint32_t devid, struct zl_error *err);
 	int (*host_info)(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err);
 	void (*close)(struct zl_hypervisor *hv);
 };

@@ -258,6 +258,8 @@ static const struct zl_hypervisor_ops xen_ops = {
         .disk_remove = zl_xen_disk_remove,
         .nic_add = zl_xen_nic_add,
         .nic_remove = zl_xen_nic_remove,
+        .share_add = zl_xen_share_add,
+        .share_remove = zl_xen_share_remove,
         .host_info = zl_xen_host_info,
         .close = close_xen,
 };

@@ -120,6 +120,11 @@ int zl_xen_nic_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic
 int zl_xen_nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
         const struct zl_cancel *cancel, struct zl_error *err);
 
+int zl_xen_share_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_share_device *share,
+        struct zl_error *err);
+int zl_xen_share_remove(
+        struct zl_hypervisor *hv, uint32_t domid, uint32_t devid, struct zl_error *err);
+
 // NOT_FOUND unless there is such a domain: most of libxl says only "failed" then.
 int zl_xen_need_domain(struct zl_xen_context *context, uint32_t domid, struct zl_error *err);
 

@@ -33,17 +33,19 @@ struct zl_config {
 	const char *default_handler; // what an empty handler means
 	uint64_t workers;            // most CRI calls that run at a time
 	struct {
-		const char *kernel;       // zone kernel
-		const char *ramdisk;      // its initramfs; "": none
-		const char *root_image;   // EROFS with the supervisor
-		uint64_t type;            // enum zl_config_zone_type
-		const char *cmdline;      // added to the kernel command line
-		uint64_t memory_bytes;    // of a pod without memory limit
-		uint64_t overhead_bytes;  // added to the pod's limit for kernel and supervisor
-		uint64_t vcpus;           // of a pod without cpu limit
-		uint64_t scratch_bytes;   // of a pod without ephemeral-storage limit
-		int64_t hello_timeout_ns; // from domain start to the supervisor's hello
-		const char *hotplug;      // helper that libxl runs for each device
+		const char *kernel;          // zone kernel
+		const char *ramdisk;         // its initramfs; "": none
+		const char *root_image;      // EROFS with the supervisor
+		uint64_t type;               // enum zl_config_zone_type
+		const char *cmdline;         // added to the kernel command line
+		uint64_t memory_bytes;       // of a pod without memory limit
+		uint64_t overhead_bytes;     // added to the pod's limit for kernel and supervisor
+		uint64_t vcpus;              // of a pod without cpu limit
+		uint64_t scratch_bytes;      // of a pod without ephemeral-storage limit
+		int64_t hello_timeout_ns;    // from domain start to the supervisor's hello
+		const char *hotplug;         // helper that libxl runs for each device
+		const char *share_server;    // zonelet-9p
+		uint64_t share_memory_bytes; // limit of one such process, page cache included
 	} zone;
 	struct {
 		const char *supervisor; // zonelet-supervisor as `host` runs it

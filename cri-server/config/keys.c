@@ -68,6 +68,13 @@ const struct zl_key zl_keys[] = {
         {"zone.hotplug", ZL_KEY_PATH, AT(zone.hotplug), "/usr/libexec/zonelet/zonelet-hotplug",
                 .help = "Helper that Xen's toolstack runs for each device."},
 
+        {"zone.share_server", ZL_KEY_PATH, AT(zone.share_server), "/usr/libexec/zonelet/zonelet-9p",
+                .help = "Program that serves a pod's directories to its zone, by 9P."},
+        {"zone.share_memory", ZL_KEY_BYTES, AT(zone.share_memory_bytes), "64MiB", .least = 16 * MIB,
+                .most = GIB,
+                .help = "Memory that this program may use for one pod, with the node's cache of "
+                        "the files."},
+
         {"host.supervisor", ZL_KEY_PATH, AT(host.supervisor),
                 "/usr/libexec/zonelet/zonelet-supervisor",
                 .help = "Supervisor of the pods under the host handler."},

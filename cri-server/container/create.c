@@ -9,6 +9,7 @@
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
+#include "cri-server/sandbox/share.h"
 
 enum { GROUPS_MAX = 64 };
 
@@ -68,6 +69,10 @@ static int make_spec(
 	};
 	zl_auto(free) char *spec = NULL;
 
+	if (sandbox->backend->mounts_plan != NULL &&
+	        sandbox->backend->mounts_plan(container, err) < 0)
+		return -1;
+	input.mount_sources = container->share_sources;
 	input.cgroups_path = zl_container_cgroup(container, &container->arena);
 	spec = zl_oci_spec(&input, err);
 	if (spec == NULL)
@@ -129,6 +134,11 @@ static int create_in_zone(struct zl_container *container, const struct zl_image 
 
 	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0)
 		return -1;
+	if (container->sandbox->backend->mounts_add != NULL &&
+	        container->sandbox->backend->mounts_add(container, cancel, err) < 0)
+		return -1;
+	what.share_tag = zl_pod_share_tag(container);
+	what.share_name = zl_pod_share_name(container, &arena);
 	if (container->sandbox->backend->rootfs_add(container, &what.rootfs, &arena, cancel, err) <
 	        0)
 		return -1;
@@ -215,6 +225,9 @@ int zl_container_forget(struct zl_container *container, struct zl_error *err)
 	struct zl_zone_client *client = zl_sandbox_client(sandbox, NULL);
 
 	if (client != NULL && zl_zone_container_delete(client, container->id, NULL, err) < 0)
+		return -1;
+	if (sandbox->backend->mounts_remove != NULL &&
+	        sandbox->backend->mounts_remove(container, err) < 0)
 		return -1;
 	if (sandbox->backend->rootfs_remove(container, err) < 0 ||
 	        zl_file_remove(zl_container_commit_path(container, &arena), err) < 0 ||

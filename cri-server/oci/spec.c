@@ -224,15 +224,15 @@ static json_t *split_options(const char *options, bool writable)
 	return list;
 }
 
-static json_t *bind_mount(const Runtime__V1__Mount *m)
+static json_t *bind_mount(const Runtime__V1__Mount *m, const char *source)
 {
 	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
 	size_t kind =
 	        (size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation : 0;
 
 	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", m->container_path, "type",
-	        "bind", "source", m->host_path, "options", "rbind", propagation[kind],
-	        m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
+	        "bind", "source", source != NULL ? source : m->host_path, "options", "rbind",
+	        propagation[kind], m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
 }
 
 static int check_mount(
@@ -248,7 +248,7 @@ static int check_mount(
 		        "container %s: image volume at %s: zonelet does not mount images as "
 		        "volumes yet",
 		        name, m->container_path);
-	if (in->zone)
+	if (in->zone && in->mount_sources == NULL)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
 		        "container %s: mount of %s at %s: zones do not share directories with the "
 		        "node yet; use the host handler for this pod",
@@ -270,7 +270,9 @@ static json_t *mounts(const struct zl_oci_input *in, struct zl_error *err)
 	for (size_t i = 0; i < in->container->n_mounts; i++) {
 		if (check_mount(in, in->container->mounts[i], err) < 0)
 			return NULL;
-		json_array_append_new(list, bind_mount(in->container->mounts[i]));
+		json_array_append_new(
+		        list, bind_mount(in->container->mounts[i],
+		                      in->mount_sources != NULL ? in->mount_sources[i] : NULL));
 	}
 	return zl_take(list);
 }

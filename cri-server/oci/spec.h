@@ -30,6 +30,8 @@ struct zl_oci_input {
 	const char *hostname;     // of the pod
 	const char *cgroups_path; // the container's cgroup, as crun's cgroupfs manager takes it
 	bool zone;                // it runs in a zone
+	// For each mount of the container, the path where its place has it; NULL: the node's own
+	const char *const *mount_sources;
 };
 
 // The spec as JSON; the caller frees it. INVALID_ARGUMENT names what in the request is wrong,

@@ -46,6 +46,12 @@ struct zl_backend {
 	// After a restart: is it still there? NOT_FOUND if not.
 	int (*recover)(struct zl_sandbox *sandbox, struct zl_error *err);
 
+	// The container's mounts (share.h); NULL: the node's own paths are used as they are.
+	int (*mounts_plan)(struct zl_container *container, struct zl_error *err);
+	int (*mounts_add)(struct zl_container *container, const struct zl_cancel *cancel,
+	        struct zl_error *err);
+	int (*mounts_remove)(struct zl_container *container, struct zl_error *err);
+
 	// Gives the sandbox the image; ret points into `arena`.
 	int (*rootfs_add)(struct zl_container *container, struct zl_zone_rootfs *ret,
 	        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err);

@@ -12,6 +12,16 @@
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/services.h"
 
+// {"share": generation}: it has a 9P server.
+static void read_sandbox_extra(struct zl_sandbox *sandbox, const char *text)
+{
+	zl_auto(json) json_t *extra = json_loads(text, 0, NULL);
+	const json_t *share = json_object_get(extra, "share");
+
+	atomic_store(&sandbox->share.started, json_is_integer(share));
+	atomic_store(&sandbox->share.generation, (unsigned)json_integer_value(share));
+}
+
 static struct zl_sandbox *sandbox_from_record(
         struct zl_services *services, const struct zl_sandbox_record *record, struct zl_error *err)
 {
@@ -38,6 +48,7 @@ static struct zl_sandbox *sandbox_from_record(
 	        .scratch_bytes = record->scratch_bytes};
 	(void)snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", record->reason);
 	(void)snprintf(sandbox->message, sizeof(sandbox->message), "%s", record->message);
+	read_sandbox_extra(sandbox, record->extra);
 	if (record->ips != NULL)
 		sandbox->ips = zl_strv_copy((char *const *)record->ips,
 		        zl_strv_length((char *const *)record->ips), NULL);
@@ -302,7 +313,7 @@ static int sweep(struct zl_services *services, struct zl_error *err)
 	for (size_t i = 0; ids != NULL && i < count; i++)
 		ids[i] = records[i].id;
 	result = ids != NULL ? zl_store_sweep(services->store, ids, count, err)
-			     : zl_error_nomem(err);
+	                     : zl_error_nomem(err);
 	zl_sandbox_records_free(records, count);
 	return result;
 }

@@ -227,6 +227,9 @@ static void fill_record(struct zl_sandbox *sandbox, struct zl_sandbox_record *re
 	record->pid = sandbox->pid;
 	record->pid_started = sandbox->pid_started;
 	record->ips = (const char *const *)sandbox->ips; // set once, before it is ready
+	if (atomic_load(&sandbox->share.started))
+		record->extra = zl_arena_printf(
+		        &record->arena, "{\"share\":%u}", atomic_load(&sandbox->share.generation));
 	pthread_mutex_unlock(&sandbox->lock);
 }
 

@@ -33,6 +33,7 @@
 #include "cri-server/sandbox/size.h"
 #include "cri-server/state/state.h"
 #include "zone/client/client.h"
+#include "zone/client/loop.h"
 
 struct zl_services;
 struct zl_backend;
@@ -47,6 +48,16 @@ struct zl_image_disk {
 };
 
 enum { ZL_IMAGE_DISKS = 64 };
+
+// The 9P server of a pod that is a zone (share.h). Guarded by disk_gate; the atomic members may be
+// read without.
+struct zl_pod_share {
+	atomic_bool started;    // there may be a server, a device and files of it
+	atomic_uint generation; // how often a server took a dead one's place
+	bool watched;
+	int pidfd; // of the server, while it is watched
+	struct zl_loop_task task;
+};
 
 // Where the time of a start went, for the log and for `zonectl`.
 enum { ZL_TIMELINE_STEPS = 16 };
@@ -79,7 +90,8 @@ struct zl_sandbox {
 	struct zl_gate gate;
 	struct zl_cancel stopping; // fired when stop or remove begins: ends work in the sandbox
 	struct zl_gate disk_gate;  // one attach or detach at a time; inside `gate`
-	UT_hash_handle hh;         // services->sandboxes; guarded by services->lock
+	struct zl_pod_share share;
+	UT_hash_handle hh; // services->sandboxes; guarded by services->lock
 
 	pthread_mutex_t lock; // guards all below
 	enum zl_sandbox_phase phase;
@@ -110,7 +122,9 @@ struct zl_container {
 	const char *image_ref;
 	const char *log_path; // absolute; "" if none
 	const char *spec;     // OCI runtime-spec as handed to the supervisor
-	char image_vdev[8];   // its image's device in the zone; "" if none
+	// For each mount of config, where the zone has it (share.h); NULL: none, or a recovered one
+	const char *const *share_sources;
+	char image_vdev[8]; // its image's device in the zone; "" if none
 	int stop_signal;
 	int64_t created_at_ns;
 

@@ -12,6 +12,7 @@
 #include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/services.h"
+#include "cri-server/sandbox/share.h"
 #include "zone/channel/transport.h"
 
 // What the zone kernel is told (Documentation/admin-guide/kernel-parameters.txt). acpi=off: a PVH
@@ -342,6 +343,9 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	if (sandbox->destroyed)
 		return 0;
+	// First, since a domain whose memory is still mapped does not go away.
+	if (zl_pod_share_stop(sandbox, err) < 0)
+		return zl_error_wrap(err, "end the 9P server of pod %s", zl_sandbox_pod(sandbox));
 	if (destroy_domain(sandbox, err) < 0)
 		return zl_error_wrap(err, "destroy the domain of pod %s", zl_sandbox_pod(sandbox));
 	pthread_mutex_lock(&sandbox->lock);
@@ -352,6 +356,15 @@ static int destroy(struct zl_sandbox *sandbox, struct zl_error *err)
 		return -1;
 	sandbox->destroyed = true;
 	return 0;
+}
+
+// A pod whose server cannot be had again lives on without its mounts.
+static void recover_share(struct zl_sandbox *sandbox)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+
+	if (zl_pod_share_recover(sandbox, &why) < 0)
+		zl_log_error("the pod's 9P server: %s", why.message);
 }
 
 static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
@@ -366,7 +379,10 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 		        "its domain is gone (destroyed, or the node was restarted)");
 	if (info.end != ZL_DOMAIN_RUNNING)
 		return zl_error_set(err, ZL_NOT_FOUND, "its domain ended while zoneletd was away");
-	return hv->ops->domain_watch(hv, (uint32_t)sandbox->domid, on_domain_event, sandbox, err);
+	if (hv->ops->domain_watch(hv, (uint32_t)sandbox->domid, on_domain_event, sandbox, err) < 0)
+		return -1;
+	recover_share(sandbox);
+	return 0;
 }
 
 // ---- images
@@ -511,6 +527,9 @@ const struct zl_backend zl_backend_zone = {
         .scratch = scratch,
         .destroy = destroy,
         .recover = recover,
+        .mounts_plan = zl_pod_share_plan,
+        .mounts_add = zl_pod_share_attach,
+        .mounts_remove = zl_pod_share_detach,
         .rootfs_add = rootfs_add,
         .rootfs_remove = rootfs_remove,
         .rootfs_recover = rootfs_recover,

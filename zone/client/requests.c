@@ -279,6 +279,8 @@ int zl_zone_container_create(struct zl_zone_client *client,
 	create.image_files = (char **)(uintptr_t)files;
 	create.readonly = container->rootfs.readonly;
 	create.oci_spec = text(container->oci_spec);
+	create.share_tag = text(container->share_tag);
+	create.share_name = text(container->share_name);
 	create.stdin_open = container->stdin_open;
 	create.stdin_once = container->stdin_once;
 	create.terminal = container->terminal;

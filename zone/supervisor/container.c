@@ -14,6 +14,7 @@
 #include "zone/supervisor/cgroup.h"
 #include "zone/supervisor/command.h"
 #include "zone/supervisor/rootfs.h"
+#include "zone/supervisor/share.h"
 
 enum { EXIT_NEVER_RAN = 128 };
 
@@ -151,6 +152,9 @@ static int prepare(struct zl_container *container, struct zl_error *err)
 	        .file_count = request->n_image_files,
 	};
 
+	if (request->share_tag[0] != '\0' &&
+	        zl_share_mount(request->share_tag, request->share_name, err) < 0)
+		return -1;
 	if (zl_dir_make(container->directory, 0700, err) < 0)
 		return -1;
 	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)

@@ -17,6 +17,7 @@
 // output.c, input.c, console.c   one stream each, terminals
 // runtime.c    crun
 // rootfs.c     the mounts below a container
+// share.c      the node's directories, by 9P
 // spec.c       the OCI spec, completed
 // user.c       /etc/passwd and /etc/group
 // cgroup.c     out of memory, kill all
