@@ -314,6 +314,12 @@ static void forget(struct zl_p9_locks *locks, const struct zl_p9_export *export)
 	}
 	locks->count = kept;
 	close_unused(locks);
+	for (struct zl_p9_locked_file *file = locks->files; file != NULL; file = file->next) {
+		struct zl_p9_lock all = {
+		        .device = file->device, .inode = file->inode, .end = INT64_MAX};
+
+		(void)apply(locks, &all, file);
+	}
 	pthread_mutex_unlock(&locks->lock);
 }
 
