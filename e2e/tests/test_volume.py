@@ -27,7 +27,10 @@ def volumes(node):  # noqa: F811
 def inside(node, container, script, check=True):  # noqa: F811
     result = node.crictl.result("exec", "-s", container, "sh", "-c", script)
     assert not check or result.code == 0, result.stderr
-    return result.stdout if check else result
+    if not check:
+        return result
+    text = result.stdout.rstrip("\n")  # crictl adds some of its own
+    return text + "\n" if text else ""
 
 
 def config_map(node, directory, generation):  # noqa: F811

@@ -230,32 +230,42 @@ static int apply(const struct zl_p9_locks *locks, const struct zl_p9_lock *range
 
 // ---- what the server asks
 
+static int hold(struct zl_p9_locks *locks, const struct zl_p9_lock *wanted,
+        const struct zl_p9_locked_file *file)
+{
+	if (cut(locks, wanted) != 0)
+		return ENOLCK;
+	if (wanted->type != F_UNLCK) {
+		if (reserve(locks, 1) != 0)
+			return ENOLCK;
+		locks->held[locks->count++] = *wanted;
+	}
+	return apply(locks, wanted, file);
+}
+
 // With the lock. The table as it was is put back when the node's kernel refuses.
 static int change(struct zl_p9_locks *locks, const struct zl_p9_lock *wanted, int path_fd)
 {
 	struct zl_p9_locked_file *file = get_file(locks, wanted, path_fd);
 	size_t count = locks->count;
-	zl_auto(free) struct zl_p9_lock *before = malloc((count + 1) * sizeof(*before));
+	struct zl_p9_lock *before;
 	int failure;
 
-	if (file == NULL || before == NULL)
+	if (file == NULL)
+		return ENOLCK;
+	before = malloc((count + 1) * sizeof(*before));
+	if (before == NULL)
 		return ENOLCK;
 	if (count > 0)
 		memcpy(before, locks->held, count * sizeof(*before));
-	failure = cut(locks, wanted);
-	if (failure == 0 && wanted->type != F_UNLCK) {
-		failure = reserve(locks, 1);
-		if (failure == 0)
-			locks->held[locks->count++] = *wanted;
+	failure = hold(locks, wanted, file);
+	if (failure != 0) {
+		if (count > 0)
+			memcpy(locks->held, before, count * sizeof(*before));
+		locks->count = count;
+		(void)apply(locks, wanted, file);
 	}
-	if (failure == 0)
-		failure = apply(locks, wanted, file);
-	if (failure == 0)
-		return 0;
-	if (count > 0)
-		memcpy(locks->held, before, count * sizeof(*before));
-	locks->count = count;
-	(void)apply(locks, wanted, file);
+	free(before);
 	return failure;
 }
 

@@ -65,6 +65,7 @@ static int parse(int argc, char **argv, struct options *out)
 	int option;
 
 	*out = (struct options){.fd = -1};
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): this process has one thread
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		unsigned long long number = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
 
@@ -154,7 +155,8 @@ static void *serve_control(void *argument)
 static int detach(struct service *service)
 {
 	(void)setsid();
-	if (dup2(service->log, STDERR_FILENO) < 0 || dup2(service->log, STDOUT_FILENO) < 0)
+	if (service->log < 0 || dup2(service->log, STDERR_FILENO) < 0 ||
+	        dup2(service->log, STDOUT_FILENO) < 0)
 		return -1;
 	return zl_close(STDIN_FILENO) < 0 ? 0 : -1;
 }

@@ -125,7 +125,7 @@ static void finish(
 static void *worker(void *argument)
 {
 	struct session *session = argument;
-	zl_auto(free) uint8_t *reply = malloc(session->server->msize_max);
+	uint8_t *reply = malloc(session->server->msize_max);
 
 	struct zl_error err = ZL_ERROR_INIT;
 
@@ -152,6 +152,7 @@ static void *worker(void *argument)
 		pthread_mutex_lock(&session->lock);
 	}
 	pthread_mutex_unlock(&session->lock);
+	free(reply);
 	return NULL;
 }
 

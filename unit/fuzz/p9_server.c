@@ -3,6 +3,7 @@
 // A hostile client: the input is a run of messages, each without its size, which is made right. The
 // exported directory has a link that leads out and a file outside that must stay as it is.
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,27 +21,60 @@ static char base[64];
 static int base_fd = -1;
 static int proc_fd = -1;
 
-// Made anew for each input: the last one may have done anything in it.
-static void make_tree(void)
+static struct timespec changed[2]; // change times of the two directories, as they were made
+
+static bool is_fresh(void)
+{
+	struct stat top;
+	struct stat below;
+
+	return changed[0].tv_sec != 0 && fstatat(base_fd, "export", &top, 0) == 0 &&
+	       fstatat(base_fd, "export/d", &below, 0) == 0 &&
+	       memcmp(&top.st_ctim, &changed[0], sizeof(top.st_ctim)) == 0 &&
+	       memcmp(&below.st_ctim, &changed[1], sizeof(below.st_ctim)) == 0;
+}
+
+static void remove_base(void)
+{
+	(void)zl_tree_remove(base, NULL);
+}
+
+static void make_base(void)
 {
 	char path[128];
 
-	if (base_fd < 0) {
-		(void)snprintf(base, sizeof(base), "/tmp/zl-fuzz-p9-XXXXXX");
-		if (mkdtemp(base) == NULL)
-			abort();
-		base_fd = open(base, O_PATH | O_CLOEXEC);
-		proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	}
-	(void)snprintf(path, sizeof(path), "%s/export", base);
-	(void)zl_tree_remove(path, NULL);
-	if (mkdirat(base_fd, "export", 0755) < 0 ||
-	        symlinkat("../secret", base_fd, "export/l") < 0 ||
-	        mkdirat(base_fd, "export/d", 0755) < 0)
+	(void)snprintf(base, sizeof(base), "/tmp/zl-fuzz-p9-XXXXXX");
+	if (mkdtemp(base) == NULL)
 		abort();
+	(void)atexit(remove_base);
+	base_fd = open(base, O_PATH | O_CLOEXEC);
+	proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	(void)snprintf(path, sizeof(path), "%s/secret", base);
 	if (zl_file_write_atomic(path, "secret", 6, 0640, NULL) < 0)
 		abort();
+}
+
+// Made anew when the last input did something in it.
+static void make_tree(void)
+{
+	struct stat status;
+	char path[128];
+
+	if (base_fd < 0)
+		make_base();
+	if (is_fresh())
+		return;
+	(void)snprintf(path, sizeof(path), "%s/export", base);
+	if (zl_tree_remove(path, NULL) < 0 || mkdirat(base_fd, "export", 0755) < 0 ||
+	        symlinkat("../secret", base_fd, "export/l") < 0 ||
+	        mkdirat(base_fd, "export/d", 0755) < 0)
+		abort();
+	if (fstatat(base_fd, "export", &status, 0) < 0)
+		abort();
+	changed[0] = status.st_ctim;
+	if (fstatat(base_fd, "export/d", &status, 0) < 0)
+		abort();
+	changed[1] = status.st_ctim;
 }
 
 static void check_secret(void)
