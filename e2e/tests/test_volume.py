@@ -49,7 +49,7 @@ def test_directories_files_and_what_is_done_with_them(volumes):
     config_map(node, f"{ROOT}/config", 1)
     node.run(f"mkdir -p {ROOT}/empty {ROOT}/ro; chmod 0777 {ROOT}/empty; echo fixed >{ROOT}/ro/file; "
              f"echo '127.0.0.1 localhost' >{ROOT}/hosts; : >{ROOT}/termination; "
-             f"head -c 20000000 /dev/urandom >{ROOT}/empty/large; cd {ROOT}; sha256sum empty/large >digest")
+             f"head -c 20000000 /dev/urandom >{ROOT}/empty/large; cd {ROOT}; md5sum empty/large >digest")
     pod = run_pod(node.crictl, "volumes")
     container = pod.container(IMAGE, SLEEP, mounts=[
         mount(f"{ROOT}/config", "/config", readonly=True),
@@ -76,11 +76,12 @@ def test_directories_files_and_what_is_done_with_them(volumes):
     assert result.code != 0 and "Read-only" in result.stderr
     assert inside(node, container, "mount -o remount,rw /ro 2>/dev/null; rm /ro/file 2>/dev/null; cat /ro/file") == "fixed\n"
 
-    # Large files, both ways.
+    # Large files, both ways. Not by SHA-256: busybox computes it with instructions whose registers the emulator
+    # loses when a PV zone's process waits in between.
     digest = node.run(["cat", f"{ROOT}/digest"]).stdout.split()[0]
-    assert inside(node, container, "sha256sum </empty/large").split()[0] == digest
+    assert inside(node, container, "md5sum </empty/large").split()[0] == digest
     inside(node, container, "cp /empty/large /empty/copy && sync")
-    assert node.run(["sha256sum", f"{ROOT}/empty/copy"]).stdout.split()[0] == digest
+    assert node.run(["md5sum", f"{ROOT}/empty/copy"]).stdout.split()[0] == digest
 
     # Rename and unlink while open; links; sizes; owners.
     assert inside(node, container, "cd /empty; echo kept >a; exec 3<a; mv a b; rm b; cat <&3; ls a b 2>&1 | wc -l") \
