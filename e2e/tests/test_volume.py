@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories and files of the node in zones, by 9P: real Xen. Every test is followed by the leak check."""
 
+import os
 import re
+import subprocess
 
 import pytest
 
@@ -44,7 +46,7 @@ def servers(node):  # noqa: F811
     return node.run("pidof zonelet-9p", check=False).stdout.split()
 
 
-def test_directories_files_and_what_is_done_with_them(volumes):
+def test_directories_files_and_what_is_done_with_them(volumes, tmp_path):
     node = volumes  # noqa: F811
     config_map(node, f"{ROOT}/config", 1)
     node.run(f"mkdir -p {ROOT}/empty {ROOT}/ro; chmod 0777 {ROOT}/empty; echo fixed >{ROOT}/ro/file; "
@@ -93,11 +95,19 @@ def test_directories_files_and_what_is_done_with_them(volumes):
     assert node.run(["stat", "-c", "%s %u %g %a", f"{ROOT}/empty/synced"]).stdout == "100 1000 2000 4711\n"
     assert inside(node, container, "mknod /empty/device b 8 0 2>&1; ls /empty/device 2>&1 | tail -n 1").count("No such") == 1
 
-    # A lock is seen by the node, and one of the node by the zone.
-    inside(node, container, "(flock -x 9; sleep 1000) 9>/empty/lock >/dev/null 2>&1 </dev/null & sleep 1")
-    probe = "import fcntl, sys\ntry: fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)\nexcept OSError: print('locked')"
-    wait_for(lambda: node.run(["python3", "-c", probe, f"{ROOT}/empty/lock"]).stdout == "locked\n")
-    assert node.run(["python3", "-c", probe, f"{ROOT}/empty/synced"]).stdout == ""
+    # A lock of the zone is seen by the node, and one of the node by the zone. The program comes by 9P too.
+    program = tmp_path / "lock"
+    subprocess.run(["gcc", "-static", "-O", "-o", program, f"{os.path.dirname(__file__)}/../images/lock.c"], check=True)
+    node.put(str(program), f"{ROOT}/empty/program")
+    node.run(f"chmod 755 {ROOT}/empty/program; touch {ROOT}/empty/a {ROOT}/empty/b")
+    pod.container(IMAGE, ["/empty/program", "hold", "/empty/a"], name="holder", mounts=[mount(f"{ROOT}/empty", "/empty")])
+    wait_for(lambda: "held" in pod.log("holder"))
+    assert node.run([f"{ROOT}/empty/program", "try", f"{ROOT}/empty/a"]).stdout == "locked\n"
+    assert node.run([f"{ROOT}/empty/program", "try", f"{ROOT}/empty/b"]).stdout == "free\n"
+    node.run(f"setsid {ROOT}/empty/program hold {ROOT}/empty/b >/run/held 2>&1 </dev/null & echo $! >/run/holder; "
+             "until grep -q held /run/held; do sleep 0.1; done")
+    assert inside(node, container, "/empty/program try /empty/b; /empty/program try /empty/copy") == "locked\nfree\n"
+    node.run("kill $(cat /run/holder); rm /run/held /run/holder")
 
     pod.remove()
     assert servers(node) == []

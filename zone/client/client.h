@@ -141,9 +141,9 @@ struct zl_zone_container {
 	struct zl_zone_rootfs rootfs;
 	const char *share_tag;  // of the 9pfs device that the spec's mounts need; NULL: none
 	const char *share_name; // the spec has them at ZL_SHARE_DIR/share_name/…
-	const char *oci_spec; // JSON; root.path is set by the supervisor
-	bool stdin_open;      // keep a stdin stream
-	bool stdin_once;      // close it when its first writer is gone
+	const char *oci_spec;   // JSON; root.path is set by the supervisor
+	bool stdin_open;        // keep a stdin stream
+	bool stdin_once;        // close it when its first writer is gone
 	bool terminal;
 	// Who the process is. The supervisor resolves it against /etc/passwd and /etc/group of the
 	// container's root (hostile input stays in the zone) and puts the result into the spec's
