@@ -108,6 +108,30 @@ START_TEST(binds_directories_of_the_node)
 }
 END_TEST
 
+// In a zone the node's directories are where the zone has mounted them.
+START_TEST(binds_what_the_zone_has)
+{
+	static const char *const sources[] = {"/run/zonelet/share/0/abc-ro"};
+	Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&mount};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	mount.host_path = "/var/lib/kubelet/x";
+	mount.container_path = "/data";
+	mount.readonly = true;
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	input.in.zone = true;
+	oci_refused(&input, ZL_UNIMPLEMENTED, "/var/lib/kubelet/x");
+	input.in.mount_sources = sources;
+	spec = oci_spec(&input);
+	oci_equal(mount_at(spec, "/data"), "source", "\"/run/zonelet/share/0/abc-ro\"");
+	oci_equal(mount_at(spec, "/data"), "options", "[\"rbind\",\"rprivate\",\"ro\"]");
+}
+END_TEST
+
 // The kubelet's order holds: a mount over another must come after it.
 START_TEST(keeps_the_order)
 {
@@ -172,5 +196,5 @@ START_TEST(a_zone_has_no_directories_of_the_node)
 END_TEST
 
 SUITE(oci_mounts, has_the_kernels_file_systems, is_the_same_in_a_zone, privileged_may_write_to_them,
-        binds_directories_of_the_node, keeps_the_order, refuses_what_it_cannot_mount,
-        a_zone_has_no_directories_of_the_node)
+        binds_directories_of_the_node, binds_what_the_zone_has, keeps_the_order,
+        refuses_what_it_cannot_mount, a_zone_has_no_directories_of_the_node)
