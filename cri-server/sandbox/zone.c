@@ -60,9 +60,10 @@ static void make_mac(const struct zl_sandbox *sandbox, uint8_t mac[static 6])
 	}
 }
 
+// As netback names it: every rename makes udev run.
 static void vif_name(const struct zl_sandbox *sandbox, char out[static 16])
 {
-	(void)snprintf(out, 16, "zl%.12s", sandbox->id);
+	(void)snprintf(out, 16, "vif%u.0", (unsigned)sandbox->domid);
 }
 
 static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
@@ -133,8 +134,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	const struct zl_config *config = sandbox->services->config;
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 	char cmdline[1024];
-	char ifname[16];
-	struct zl_nic nic = {.devid = 0, .ifname = ifname};
+	struct zl_nic nic = {.devid = 0};
 	const struct zl_disk disks[] = {
 	        {.vdev = "xvda", .path = root, .readonly = true},
 	        {.vdev = "xvdb", .path = scratch},
@@ -158,7 +158,6 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	uint32_t domid;
 
 	make_mac(sandbox, nic.mac);
-	vif_name(sandbox, ifname);
 	(void)snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE,
 	        config->zone.cmdline[0] != '\0' ? " " : "", config->zone.cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
@@ -174,11 +173,16 @@ static int start_domain(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 	uint32_t domid = (uint32_t)sandbox->domid;
+	char vif[16];
 
 	if (hv->ops->domain_watch(hv, domid, on_domain_event, sandbox, err) < 0 ||
 	        hv->ops->domain_unpause(hv, domid, err) < 0)
 		return -1;
 	zl_timeline_mark(sandbox, "unpause");
+	vif_name(sandbox, vif);
+	if (zl_splice_move(sandbox->netns, vif, err) < 0)
+		return zl_error_wrap(err, "join the zone's interface to the pod's network");
+	zl_timeline_mark(sandbox, "vif");
 	return 0;
 }
 
