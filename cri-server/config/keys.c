@@ -66,7 +66,7 @@ const struct zl_key zl_keys[] = {
                 .least = 100 * ZL_NS_PER_MS, .most = 3600 * ZL_NS_PER_SECOND,
                 .help = "Longest time from a domain's start to its supervisor's first word."},
         {"zone.hotplug", ZL_KEY_PATH, AT(zone.hotplug), "/usr/libexec/zonelet/zonelet-hotplug",
-                .help = "Helper that Xen's toolstack runs for each device."},
+                .help = "Helper that `xl` runs for a device when it destroys a zone."},
 
         {"host.supervisor", ZL_KEY_PATH, AT(host.supervisor),
                 "/usr/libexec/zonelet/zonelet-supervisor",
