@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/xen.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -34,8 +36,17 @@ static const libxl_event_hooks event_hooks = {.event_occurs_mask = 0, .disaster 
 static const libxl_childproc_hooks childproc_hooks = {
         .chldowner = libxl_sigchld_owner_libxl_always_selective_reap};
 
+static void disconnect(struct zl_xen_context *context)
+{
+	if (context->xs != NULL)
+		xs_close(context->xs);
+	context->xs = NULL;
+	context->watched = false;
+}
+
 static void free_context(struct zl_xen_context *context)
 {
+	disconnect(context);
 	(void)libxl_ctx_free(context->ctx);
 	zl_xen_log_release(&context->log);
 	free(context->fds);
@@ -81,10 +92,19 @@ struct zl_xen_context *zl_xen_take(struct zl_xen *xen, struct zl_error *err)
 	return context;
 }
 
+int zl_xen_connect(struct zl_xen_context *context, struct zl_error *err)
+{
+	if (context->xs == NULL)
+		context->xs = xs_open(0);
+	return context->xs != NULL ? 0 : zl_error_errno(err, errno, "connect to xenstored");
+}
+
 void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context)
 {
 	bool keep;
 
+	if (context->watched)
+		disconnect(context);
 	pthread_mutex_lock(&xen->lock);
 	keep = !atomic_load(&context->broken) && xen->idle_count < MAX_IDLE;
 	if (keep) {
