@@ -6,12 +6,15 @@ files in one directory. Run inside the build root (tools/enter), as root.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from lab import cache
@@ -112,6 +115,24 @@ class Native:
         if check and result.code != 0:
             raise RuntimeError(f"{argv}: exit status {result.code}: {result.stderr.strip()}")
         return result
+
+    def connect(self, address, port):
+        """A TCP connection inside this network. A socket keeps the namespace that it was made in."""
+        made = None
+
+        def inside():
+            nonlocal made
+            with open(f"/run/netns/{self.netns}", "rb") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            made = socket.create_connection((address, port))
+        # A thread has a namespace of its own, and takes it along when it ends.
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join()
+        if made is None:
+            raise RuntimeError(f"no connection to {address}:{port}")
+        return made
 
     # ---- the daemon
 

@@ -53,6 +53,11 @@ struct zl_config {
 		const char *supervisor; // zonelet-supervisor as `host` runs it
 	} host;
 	struct {
+		const char *address;     // loopback, where exec, attach and port forward are served
+		uint64_t port;           // 0: any
+		int64_t idle_timeout_ns; // of a client's connection
+	} streaming;
+	struct {
 		const char *conf_dir;
 		const char *const *bin_dirs;
 		const char *cache_dir;

@@ -82,6 +82,15 @@ const struct zl_key zl_keys[] = {
                 "/usr/libexec/zonelet/zonelet-supervisor",
                 .help = "Supervisor of the pods under the host handler."},
 
+        {"streaming.address", ZL_KEY_WORD, AT(streaming.address), "127.0.0.1", "127.0.0.1 ::1",
+                .help = "Loopback address where the clients of exec, attach and port forward are "
+                        "served; the kubelet passes them on."},
+        {"streaming.port", ZL_KEY_COUNT, AT(streaming.port), "0", .least = 0, .most = 65535,
+                .help = "TCP port of it; 0 takes any that is free."},
+        {"streaming.idle_timeout", ZL_KEY_DURATION, AT(streaming.idle_timeout_ns), "4h",
+                .least = ZL_NS_PER_SECOND, .most = INT64_C(720) * 3600 * ZL_NS_PER_SECOND,
+                .help = "A client's connection ends when no byte went either way for so long."},
+
         {"cni.conf_dir", ZL_KEY_PATH, AT(cni.conf_dir), "/etc/cni/net.d",
                 .help = "Directory of CNI configurations; the first by name is used."},
         {"cni.bin_dirs", ZL_KEY_PATHS, AT(cni.bin_dirs), "/opt/cni/bin /usr/lib/cni",

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
+#include "cri-server/container/peer.h"
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
@@ -223,7 +224,11 @@ int zl_container_forget(struct zl_container *container, struct zl_error *err)
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_sandbox *sandbox = container->sandbox;
 	struct zl_zone_client *client = zl_sandbox_client(sandbox, NULL);
+	struct zl_error removed = ZL_ERROR_INIT;
 
+	zl_error_set(&removed, ZL_UNAVAILABLE, "container %s was removed",
+	        container->config->metadata->name);
+	zl_peer_fail_container(container, &removed);
 	if (client != NULL && zl_zone_container_delete(client, container->id, NULL, err) < 0)
 		return -1;
 	if (sandbox->backend->mounts_remove != NULL &&

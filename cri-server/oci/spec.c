@@ -467,6 +467,25 @@ static int set_user(json_t *proc, const char *user_json, struct zl_error *err)
 	return json_object_set_new(proc, "user", user);
 }
 
+// A terminal's programs look for its kind; one that the container names goes before.
+static void add_term(json_t *proc)
+{
+	json_t *env = json_object_get(proc, "env");
+	const json_t *each;
+	size_t i;
+
+	json_array_foreach(env, i, each)
+	{
+		const char *text = json_string_value(each);
+
+		if (text != NULL && strncmp(text, "TERM=", 5) == 0)
+			return;
+	}
+	if (env == NULL)
+		json_object_set_new(proc, "env", env = json_array());
+	json_array_append_new(env, json_string("TERM=xterm"));
+}
+
 char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc, bool terminal,
         const char *user_json, struct zl_error *err)
 {
@@ -487,6 +506,8 @@ char *zl_oci_exec_process(const char *spec, const char *const *argv, size_t argc
 	args = string_list(argv, argc);
 	json_object_set_new(proc, "args", args);
 	json_object_set_new(proc, "terminal", json_boolean(terminal));
+	if (terminal)
+		add_term(proc);
 	json_object_del(proc, "oomScoreAdj");
 	if (check_strings(args, "word of the exec's command", err) < 0 ||
 	        (user_json != NULL && set_user(proc, user_json, err) < 0))

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
-#include "cri-server/container/exec.h"
+#include "cri-server/container/peer.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/services.h"
@@ -19,15 +19,27 @@ static size_t on_output(void *user, const char *container_id, const char *exec_i
 	struct zl_sandbox *sandbox = user;
 	zl_auto(container) struct zl_container *container = NULL;
 
+	size_t taken;
+
 	if (exec_id != NULL)
-		return zl_exec_output(sandbox, exec_id, stream, bytes, length, eof);
+		return zl_peer_output(sandbox, exec_id, stream, bytes, length, eof);
 	container = zl_container_in(sandbox, container_id);
 	// Of a container that is being removed nobody reads any more.
-	if (container == NULL || container->log == NULL)
+	if (container == NULL)
 		return length;
+	// Those attached first: the log may leave a line that is not complete, which they are to
+	// see.
+	taken = zl_peer_tee(container, stream, offset, bytes, length, eof);
+	if (container->log == NULL)
+		return taken;
 	return zl_container_log_write(container->log,
-	        stream == ZL_ZONE_STDOUT ? ZL_LOG_STDOUT : ZL_LOG_STDERR, offset, bytes, length,
-	        eof);
+	        stream == ZL_ZONE_STDOUT ? ZL_LOG_STDOUT : ZL_LOG_STDERR, offset, bytes, taken,
+	        eof && taken == length);
+}
+
+static void on_input_ready(void *user, const char *container_id, const char *exec_id)
+{
+	zl_peer_input_ready(user, container_id, exec_id);
 }
 
 static void finish_task(void *argument)
@@ -40,16 +52,20 @@ static void on_exited(void *user, const struct zl_zone_exit *end)
 {
 	struct zl_sandbox *sandbox = user;
 	struct zl_container *container;
+	bool first;
 
 	if (end->exec_id != NULL) {
-		zl_exec_exited(sandbox, end->exec_id, end->exit_code);
+		zl_peer_exited(sandbox, end->exec_id, end->exit_code, end->message);
 		return;
 	}
 	container = zl_container_in(sandbox, end->container_id);
 	if (container == NULL)
 		return;
-	if (zl_container_set_exited(
-	            container, end->exit_code, end->oom_killed, end->finished_at_ns, NULL, NULL))
+	first = zl_container_set_exited(
+	        container, end->exit_code, end->oom_killed, end->finished_at_ns, NULL, NULL);
+	// After it: nobody attaches to a container that has exited.
+	zl_peer_container_exited(container, end->exit_code);
+	if (first)
 		zl_tasks_post(sandbox->services->tasks, finish_task, container);
 	else
 		zl_container_unref(container);
@@ -65,7 +81,7 @@ static void on_closed(void *user, const struct zl_error *why)
 {
 	struct zl_sandbox *sandbox = user;
 
-	zl_exec_fail_all(sandbox, why);
+	zl_peer_fail_all(sandbox, why);
 	pthread_mutex_lock(&sandbox->lock);
 	if (sandbox->message[0] == '\0')
 		(void)snprintf(sandbox->message, sizeof(sandbox->message), "%.500s", why->message);
@@ -85,6 +101,7 @@ static void on_opening(void *user, struct zl_zone_client *client)
 static const struct zl_zone_callbacks callbacks = {
         .output = on_output,
         .exited = on_exited,
+        .input_ready = on_input_ready,
         .closed = on_closed,
         .opening = on_opening,
 };

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
-#include "cri-server/container/exec.h"
+#include "cri-server/container/peer.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/network.h"
@@ -112,7 +112,7 @@ static int enter_to_end(struct zl_sandbox *sandbox, struct zl_call *call, struct
 
 	zl_error_set(&stopping, ZL_UNAVAILABLE, "pod %s is being stopped", zl_sandbox_pod(sandbox));
 	zl_cancel_fire(&sandbox->stopping);
-	zl_exec_fail_all(sandbox, &stopping);
+	zl_peer_fail_all(sandbox, &stopping);
 	if (zl_gate_enter(&sandbox->gate, true, &patience, NULL) == 0)
 		return 0;
 	if (zl_cancel_check(&call->cancel, err) < 0)

@@ -39,7 +39,7 @@
 struct zl_services;
 struct zl_backend;
 struct zl_container;
-struct zl_exec;
+struct zl_peer;
 
 // An image attached to a zone as a block device, shared by the containers that have it.
 struct zl_image_disk {
@@ -118,7 +118,7 @@ struct zl_sandbox {
 	struct zl_zone_client *opening; // one that waits for the hello, only to be aborted
 	struct zl_image_disk disks[ZL_IMAGE_DISKS];
 	struct zl_container *containers; // hash by id (hh_sandbox)
-	struct zl_exec *execs;           // hash by exec id
+	struct zl_peer *peers; // hash by the id of their exec or connection (container/peer.h)
 	struct zl_timeline timeline;
 	struct zl_zone_size size;
 	struct zl_limits limits;
@@ -160,6 +160,8 @@ struct zl_container {
 	struct zl_container_log *log; // NULL before start
 	struct zl_limits limits;
 	struct zl_cpu_sample cpu; // as ContainerStats last told
+	struct zl_peer *attached; // to its own process
+	uint64_t seen[2];         // end of the stdout and stderr that came so far
 };
 
 // ---- sandboxes

@@ -13,6 +13,8 @@
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/recover.h"
 #include "cri-server/stats/stats.h"
+#include "cri-server/stream/server.h"
+#include "cri-server/stream/streaming.h"
 
 static const struct zl_rpc_method runtime_methods[] = {
         {.name = "Version", .handler = zl_handle_version},
@@ -58,9 +60,9 @@ static const struct zl_rpc_method runtime_methods[] = {
         {.name = "CheckpointContainer",
                 .why = "a container's processes cannot be taken out of their pod; what can be "
                        "saved is the zone as a whole"},
-        {.name = "Exec", .why = "streaming is not there yet; ExecSync is"},
-        {.name = "Attach", .why = "streaming is not there yet"},
-        {.name = "PortForward", .why = "streaming is not there yet"},
+        {.name = "Exec", .handler = zl_handle_exec},
+        {.name = "Attach", .handler = zl_handle_attach},
+        {.name = "PortForward", .handler = zl_handle_port_forward},
 };
 
 static const struct zl_rpc_method image_methods[] = {
@@ -181,6 +183,18 @@ static int open_cni(struct zl_services *s, struct zl_error *err)
 	return s->cni != NULL ? 0 : -1;
 }
 
+static int open_streams(struct zl_services *s, struct zl_error *err)
+{
+	struct zl_stream_options options = {
+	        .address = s->config->streaming.address,
+	        .port = (uint16_t)s->config->streaming.port,
+	        .idle_ns = s->config->streaming.idle_timeout_ns,
+	};
+
+	s->streams = zl_stream_server_start(&options, err);
+	return s->streams != NULL ? 0 : -1;
+}
+
 static int open_rest(struct zl_services *s, struct zl_error *err)
 {
 	s->loop = zl_zone_loop_start(err);
@@ -209,7 +223,8 @@ struct zl_services *zl_services_start(const struct zl_config *config, const char
 	pthread_mutex_init(&s->lock, NULL);
 	if (zl_cancel_init(&s->stopping, INT64_MAX, NULL, err) < 0 || open_state(s, err) < 0 ||
 	        open_hypervisor(s, err) < 0 || open_store(s, err) < 0 || open_cni(s, err) < 0 ||
-	        open_rest(s, err) < 0 || zl_services_recover(s, err) < 0) {
+	        open_rest(s, err) < 0 || zl_services_recover(s, err) < 0 ||
+	        open_streams(s, err) < 0) {
 		zl_services_stop(s);
 		return NULL;
 	}
@@ -264,6 +279,8 @@ void zl_services_stop(struct zl_services *s)
 		return;
 	zl_cancel_fire(&s->stopping);
 	zl_caretaker_join(s->caretaker);
+	// Its sessions use the channels.
+	zl_stream_server_stop(s->streams);
 	close_channels(s);
 	zl_tasks_stop(s->tasks);
 	drop_objects(s);

@@ -23,6 +23,8 @@
 #include "storage-driver/storage.h"
 #include "zone/client/client.h"
 
+struct zl_stream_server;
+
 struct zl_services {
 	const struct zl_config *config; // outlives the services
 	const char *version;            // zonelet's
@@ -35,6 +37,7 @@ struct zl_services {
 	struct zl_events *events;
 	struct zl_tasks *tasks;
 	struct zl_caretaker *caretaker;
+	struct zl_stream_server *streams;
 	struct zl_cancel stopping; // fired at stop; parent of what runs by itself
 
 	pthread_mutex_t lock; // guards the indexes (order: sandbox.h)

@@ -103,8 +103,40 @@ static void on_closed(void *user, const struct zl_error *why)
 	pthread_mutex_unlock(&pod->lock);
 }
 
-static const struct zl_zone_callbacks callbacks = {
-        .output = on_output, .exited = on_exit_event, .closed = on_closed};
+static void on_input_ready(void *user, const char *id, const char *exec_id)
+{
+	struct pod *pod = user;
+
+	(void)id;
+	(void)exec_id;
+	pthread_mutex_lock(&pod->lock);
+	pod->inputs++;
+	pthread_cond_broadcast(&pod->changed);
+	pthread_mutex_unlock(&pod->lock);
+}
+
+static const struct zl_zone_callbacks callbacks = {.output = on_output,
+        .exited = on_exit_event,
+        .input_ready = on_input_ready,
+        .closed = on_closed};
+
+bool pod_wait_input(struct pod *pod, int milliseconds)
+{
+	struct timespec limit;
+	bool ready;
+
+	(void)clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_nsec += milliseconds * 1000000L;
+	limit.tv_sec += limit.tv_nsec / 1000000000;
+	limit.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&pod->lock);
+	while (pod->inputs == 0 && pthread_cond_timedwait(&pod->changed, &pod->lock, &limit) == 0)
+		;
+	ready = pod->inputs > 0;
+	pod->inputs = 0;
+	pthread_mutex_unlock(&pod->lock);
+	return ready;
+}
 
 // Under the lock.
 static void wait_change(struct pod *pod, const char *what)

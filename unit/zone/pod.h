@@ -51,6 +51,7 @@ struct pod {
 	size_t exit_count;
 	size_t appetite; // output bytes taken from here on; SIZE_MAX: all
 	bool closed;
+	unsigned inputs; // times that a full stdin was said to have room
 };
 
 // Makes the image.
@@ -87,6 +88,8 @@ void pod_wait_text(struct pod *pod, const char *id, const char *exec_id, const c
 size_t pod_length(struct pod *pod, const char *id, enum zl_zone_stream stream);
 // Forgets what was heard of it: its id is used again.
 void pod_forget(struct pod *pod, const char *id);
+// Whether a full stdin was said to have room since the last call, or is so within this time.
+bool pod_wait_input(struct pod *pod, int milliseconds);
 void pod_set_appetite(struct pod *pod, size_t bytes);
 
 #endif

@@ -109,12 +109,30 @@ int zl_client_call(struct zl_zone_client *client, Zl__Zone__ToZone *request, str
 	return zl_client_call_wait(client, call, cancel, ret_reply, err);
 }
 
+int zl_client_hang_up(struct zl_zone_client *client, struct process *process, struct zl_error *err)
+{
+	Zl__Zone__HangUp hang_up = ZL__ZONE__HANG_UP__INIT;
+	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
+
+	hang_up.container_id = process->container_id;
+	hang_up.exec_id = process->exec_id;
+	request.body_case = ZL__ZONE__TO_ZONE__BODY_HANG_UP;
+	request.hang_up = &hang_up;
+	if (zl_client_post(client, &request, err) < 0)
+		return -1;
+	// Its reply frees the process.
+	process->request = request.request_id;
+	return 0;
+}
+
 int zl_client_kill_exec(
         struct zl_zone_client *client, struct process *process, struct zl_error *err)
 {
 	Zl__Zone__ExecKill kill = ZL__ZONE__EXEC_KILL__INIT;
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
 
+	if (process->container_id[0] == '\0')
+		return zl_client_hang_up(client, process, err);
 	kill.container_id = process->container_id;
 	kill.exec_id = process->exec_id;
 	request.body_case = ZL__ZONE__TO_ZONE__BODY_EXEC_KILL;

@@ -92,8 +92,6 @@ static int take_control(
 static int take_frame(
         struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
 {
-	int result;
-
 	switch (frame->kind) {
 	case ZL_FRAME_CONTROL:
 		return take_control(client, frame, err);
@@ -102,10 +100,7 @@ static int take_frame(
 		return zl_output_take(client, frame, err);
 	case ZL_FRAME_ACK:
 	case ZL_FRAME_RESET:
-		pthread_mutex_lock(&client->lock);
-		result = zl_input_take(client, frame, err);
-		pthread_mutex_unlock(&client->lock);
-		return result;
+		return zl_input_take(client, frame, err);
 	case ZL_FRAME_SYNC:
 	default:
 		return zl_error_set(err, ZL_DATA_LOSS, "the supervisor sent a second sync frame");

@@ -39,6 +39,7 @@ struct zl_zone_exit {
 	int32_t exit_code;   // 0–255; 128 + signal where a signal ended it
 	bool oom_killed;
 	int64_t finished_at_ns; // clock of the zone, realtime
+	const char *message;    // why a connection failed; "" else
 };
 
 struct zl_zone_callbacks {
@@ -49,6 +50,8 @@ struct zl_zone_callbacks {
 	        enum zl_zone_stream stream, uint64_t offset, const void *bytes, size_t length,
 	        bool eof);
 	void (*exited)(void *user, const struct zl_zone_exit *exit);
+	// A stdin that zl_zone_stdin_put found full has room again, or takes no more. May be NULL.
+	void (*input_ready)(void *user, const char *container_id, const char *exec_id);
 	// The channel ended (zone died, supervisor died, protocol violation). Last callback.
 	void (*closed)(void *user, const struct zl_error *why);
 	// May be NULL. Called by zl_zone_client_open, on its caller's thread: with the client
@@ -219,7 +222,29 @@ int zl_zone_exec_kill(struct zl_zone_client *client, const char *container_id, c
 int zl_zone_stdin_write(struct zl_zone_client *client, const char *container_id,
         const char *exec_id, const void *bytes, size_t length, const struct zl_cancel *cancel,
         struct zl_error *err);
+// The same without waiting: takes what fits, *ret_taken of it (length 0 closes it). When that is
+// less than length, the callback input_ready says when to try again. FAILED_PRECONDITION: nobody
+// reads it any more.
+int zl_zone_stdin_put(struct zl_zone_client *client, const char *container_id, const char *exec_id,
+        const void *bytes, size_t length, size_t *ret_taken, struct zl_error *err);
 int zl_zone_resize(struct zl_zone_client *client, const char *container_id, const char *exec_id,
         uint32_t columns, uint32_t rows, const struct zl_cancel *cancel, struct zl_error *err);
+// Asks for it without waiting for the answer.
+int zl_zone_resize_post(struct zl_zone_client *client, const char *container_id,
+        const char *exec_id, uint32_t columns, uint32_t rows, struct zl_error *err);
+// An exec's (or, container_id "", a connection's) client is gone: its descriptors are closed, as
+// when a terminal is hung up, and no callback speaks of it any more. It is not killed. Does not
+// wait: the id may be used again once the answer is here. Gone already is success.
+int zl_zone_hang_up(struct zl_zone_client *client, const char *container_id, const char *exec_id,
+        struct zl_error *err);
+
+// ---- connections
+
+// Connects to a TCP port of the pod's loopback (127.0.0.1, else ::1). Returns before it is
+// connected. From here on it is like an exec with an empty container id and this exec_id: written
+// by zl_zone_stdin_put (length 0 ends that direction), its bytes come as ZL_ZONE_STDOUT, and
+// `exited` says with a message when it failed. To be ended by zl_zone_hang_up.
+int zl_zone_connect(struct zl_zone_client *client, const char *connection_id, uint16_t port,
+        const struct zl_cancel *cancel, struct zl_error *err);
 
 #endif

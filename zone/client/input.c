@@ -21,10 +21,13 @@ static struct process *find_input(struct zl_zone_client *client, uint32_t stream
 	return NULL;
 }
 
-int zl_input_take(struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
+// Under the lock. *ret: who is to be told that its stdin moved.
+static int move_input(struct zl_zone_client *client, const struct zl_frame *frame,
+        struct process **ret, struct zl_error *err)
 {
 	struct process *process = find_input(client, frame->stream);
 
+	*ret = NULL;
 	// The supervisor may have sent it just before it heard that the process is gone.
 	if (process == NULL)
 		return 0;
@@ -35,7 +38,25 @@ int zl_input_take(struct zl_zone_client *client, const struct zl_frame *frame, s
 		return -1;
 	}
 	zl_process_wake(process);
+	if (process->stdin_wanted && !atomic_load(&process->abandoned))
+		*ret = process;
+	process->stdin_wanted = false;
 	return 0;
+}
+
+int zl_input_take(struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err)
+{
+	struct process *process;
+	int result;
+
+	pthread_mutex_lock(&client->lock);
+	result = move_input(client, frame, &process, err);
+	pthread_mutex_unlock(&client->lock);
+	// Only this thread frees it.
+	if (result == 0 && process != NULL && client->callbacks.input_ready != NULL)
+		client->callbacks.input_ready(client->user, process->container_id,
+		        process->exec_id[0] != '\0' ? process->exec_id : NULL);
+	return result;
 }
 
 int zl_input_send(struct zl_zone_client *client, struct zl_error *err)
@@ -97,6 +118,27 @@ static ssize_t put_some(struct zl_zone_client *client, const char *container_id,
 	client->inputs_due = true;
 	zl_loop_task_wake(&client->task);
 	return (ssize_t)room;
+}
+
+int zl_zone_stdin_put(struct zl_zone_client *client, const char *container_id, const char *exec_id,
+        const void *bytes, size_t length, size_t *ret_taken, struct zl_error *err)
+{
+	const uint8_t *at = bytes;
+	size_t taken = 0;
+	ssize_t put;
+
+	pthread_mutex_lock(&client->lock);
+	// Twice: the ring's room may lie in two pieces.
+	do {
+		put = put_some(client, container_id, exec_id, at + taken, length - taken, err);
+		if (put > 0)
+			taken += (size_t)put;
+	} while (put > 0 && taken < length);
+	if (put >= 0 && taken < length)
+		zl_process_find(client, container_id, exec_id)->stdin_wanted = true;
+	pthread_mutex_unlock(&client->lock);
+	*ret_taken = taken;
+	return put < 0 ? -1 : 0;
 }
 
 static void remove_waiter(struct zl_zone_client *client, const char *container_id,

@@ -32,7 +32,9 @@ struct process *zl_process_add(struct zl_zone_client *client, const char *contai
 {
 	struct process *process;
 
-	if (!zl_id_valid(container_id) ||
+	bool connection = container_id[0] == '\0' && exec_id != NULL;
+
+	if ((!connection && !zl_id_valid(container_id)) ||
 	        (exec_id != NULL && (exec_id[0] == '\0' || strlen(exec_id) > ZL_EXEC_ID_MAX))) {
 		zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "container ids have %d hexadecimal digits, exec ids 1 to %d characters",

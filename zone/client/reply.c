@@ -28,6 +28,7 @@ static int receive_exited(
 	        .exit_code = message->exit_code,
 	        .oom_killed = message->oom_killed != 0,
 	        .finished_at_ns = message->finished_at_ns,
+	        .message = message->message,
 	};
 	if (!atomic_load(&process->abandoned))
 		client->callbacks.exited(client->user, &gone);
@@ -86,6 +87,18 @@ static struct process *process_of_request(struct zl_zone_client *client, uint64_
 	return NULL;
 }
 
+// A deleted container's: the supervisor has none of them any more.
+static void free_execs(struct zl_zone_client *client, const char *container_id)
+{
+	struct process *process;
+	struct process *next;
+
+	HASH_ITER (hh, client->processes, process, next) {
+		if (process->exec_id[0] != '\0' && strcmp(process->container_id, container_id) == 0)
+			zl_process_free(client, process);
+	}
+}
+
 // Under the lock: what a reply changes on our side, before its caller sees it; also when the caller
 // gave up, since the supervisor did not.
 static int apply_reply(
@@ -106,9 +119,12 @@ static int apply_reply(
 	}
 	if (process == NULL)
 		return 0;
-	// A failed start or a finished delete.
-	if (process->opened == (message->body_case == ZL__ZONE__FROM_ZONE__BODY_DONE))
-		zl_process_free(client, process);
+	// A failed start, or a finished delete or hang-up.
+	if (process->opened != (message->body_case == ZL__ZONE__FROM_ZONE__BODY_DONE))
+		return 0;
+	if (process->opened && process->exec_id[0] == '\0')
+		free_execs(client, process->container_id);
+	zl_process_free(client, process);
 	return 0;
 }
 

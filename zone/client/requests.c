@@ -516,3 +516,51 @@ int zl_zone_resize(struct zl_zone_client *client, const char *container_id, cons
 	request.resize = &message;
 	return call_done(client, &request, cancel, err);
 }
+
+int zl_zone_resize_post(struct zl_zone_client *client, const char *container_id,
+        const char *exec_id, uint32_t columns, uint32_t rows, struct zl_error *err)
+{
+	Zl__Zone__Resize message = ZL__ZONE__RESIZE__INIT;
+	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
+	int result;
+
+	message.container_id = text(container_id);
+	message.exec_id = text(exec_id);
+	message.columns = columns;
+	message.rows = rows;
+	request.body_case = ZL__ZONE__TO_ZONE__BODY_RESIZE;
+	request.resize = &message;
+	pthread_mutex_lock(&client->lock);
+	result = zl_client_post(client, &request, err);
+	pthread_mutex_unlock(&client->lock);
+	return result;
+}
+
+int zl_zone_hang_up(struct zl_zone_client *client, const char *container_id, const char *exec_id,
+        struct zl_error *err)
+{
+	struct process *process;
+	int result = 0;
+
+	pthread_mutex_lock(&client->lock);
+	process = zl_process_find(client, container_id, exec_id);
+	if (process != NULL && !client->ended) {
+		atomic_store(&process->abandoned, true);
+		result = zl_client_hang_up(client, process, err);
+	}
+	pthread_mutex_unlock(&client->lock);
+	return result;
+}
+
+int zl_zone_connect(struct zl_zone_client *client, const char *connection_id, uint16_t port,
+        const struct zl_cancel *cancel, struct zl_error *err)
+{
+	Zl__Zone__Connect connect = ZL__ZONE__CONNECT__INIT;
+	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
+
+	connect.connection_id = text(connection_id);
+	connect.port = port;
+	request.body_case = ZL__ZONE__TO_ZONE__BODY_CONNECT;
+	request.connect = &connect;
+	return call_open(client, "", connection_id, &request, cancel, NULL, err);
+}

@@ -55,11 +55,12 @@ struct waiter {
 
 struct process {
 	char key[ZL_PROCESS_KEY_SIZE];
-	char container_id[65];
+	char container_id[65];            // "": a connection
 	char exec_id[ZL_EXEC_ID_MAX + 1]; // "": the container's own process
 	struct output *outputs[2];        // stdout, stderr; NULL: there is none
 	bool has_stdin;
 	bool stdin_refused; // the process reads no more
+	bool stdin_wanted;  // zl_zone_stdin_put found it full
 	struct zl_stream_out input;
 	struct waiter *waiters;
 	uint64_t request; // in flight for it: the one that opens or deletes it
@@ -145,6 +146,8 @@ void zl_client_fail_calls(struct zl_zone_client *client);
 // Under the lock: kills an exec whose caller gave up.
 int zl_client_kill_exec(
         struct zl_zone_client *client, struct process *process, struct zl_error *err);
+// Under the lock: lets go of an exec or a connection.
+int zl_client_hang_up(struct zl_zone_client *client, struct process *process, struct zl_error *err);
 
 // ---- process.c: under the lock
 
@@ -173,11 +176,12 @@ void zl_output_offer_all(struct zl_zone_client *client);
 // Under the lock: appends the acknowledgements that are due.
 int zl_output_acknowledge(struct zl_zone_client *client, struct zl_error *err);
 
-// ---- input.c: on the loop's thread, under the lock
+// ---- input.c: on the loop's thread
 
-// An ACK or RESET frame.
+// An ACK or RESET frame. Without the lock.
 int zl_input_take(
         struct zl_zone_client *client, const struct zl_frame *frame, struct zl_error *err);
+// Under the lock from here on.
 // Appends data frames while the queue is short.
 int zl_input_send(struct zl_zone_client *client, struct zl_error *err);
 

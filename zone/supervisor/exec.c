@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "zone/protocol/enclosing.h"
 #include "zone/supervisor/command.h"
+#include "zone/supervisor/connection.h"
 #include "zone/supervisor/container.h"
 
 static struct zl_exec *exec_find(struct zl_container *container, const char *id)
@@ -245,6 +246,26 @@ void zl_exec_kill_request(
 
 	if (exec != NULL)
 		exec_kill(exec);
+	zl_link_reply_done(&s->link, reply);
+}
+
+void zl_hang_up_request(
+        struct zl_supervisor *s, struct zl_reply reply, const Zl__Zone__ToZone *message)
+{
+	const Zl__Zone__HangUp *request = message->hang_up;
+	struct zl_container *container;
+	struct zl_exec *exec;
+
+	if (request->container_id[0] == '\0') {
+		zl_connection_hang_up(s, request->exec_id);
+	} else {
+		container = zl_container_find(s, request->container_id);
+		exec = container != NULL ? exec_find(container, request->exec_id) : NULL;
+		if (exec != NULL) {
+			exec->dropped = true;
+			zl_process_hang_up(&exec->process);
+		}
+	}
 	zl_link_reply_done(&s->link, reply);
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "zone/protocol/enclosing.h"
@@ -34,6 +35,8 @@ static void finish_if_done(struct zl_input *input)
 		input->stream.consumed++;
 		input->ack_due = true;
 	}
+	if (input->half_close && input->source.fd >= 0)
+		(void)shutdown(input->source.fd, SHUT_WR);
 	if (!input->keep_open)
 		zl_source_close(input->reactor, &input->source);
 }

@@ -22,6 +22,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "zone/supervisor/connection.h"
 #include "zone/supervisor/container.h"
 #include "zone/supervisor/supervisor.h"
 
@@ -46,6 +47,7 @@ static void after_event(void *user)
 		next = c->next;
 		zl_exec_settle(c);
 	}
+	zl_connection_settle(s);
 	zl_link_flush(&s->link);
 	if (s->ended && zl_link_idle(&s->link))
 		s->reactor.stop = true;
@@ -78,6 +80,7 @@ static int supervisor_init(
 
 static void supervisor_release(struct zl_supervisor *s)
 {
+	zl_connection_drop_all(s);
 	zl_link_release(&s->link);
 	zl_devices_release(&s->devices);
 	zl_network_release(&s->network);

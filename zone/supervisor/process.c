@@ -130,6 +130,15 @@ void zl_process_failed(struct zl_process_state *p)
 	zl_input_refuse(&p->input);
 }
 
+void zl_process_hang_up(struct zl_process_state *p)
+{
+	close_ours(p);
+	p->console = zl_close(p->console);
+	zl_output_end(&p->outputs[0]);
+	zl_output_end(&p->outputs[1]);
+	zl_input_refuse(&p->input);
+}
+
 // ---- the end
 
 static void note_end(struct zl_process_state *p, int status)

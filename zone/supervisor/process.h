@@ -45,6 +45,10 @@ void zl_process_close_theirs(struct zl_process_state *p);
 // It never ran: its streams end empty.
 void zl_process_failed(struct zl_process_state *p);
 
+// Closes our ends of its stdio for good: it sees the end of its input and a broken pipe, or its
+// terminal hangs up.
+void zl_process_hang_up(struct zl_process_state *p);
+
 int zl_process_resize(
         struct zl_process_state *p, uint32_t columns, uint32_t rows, struct zl_error *err);
 // A stream's frame. False: it belongs to another process.

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "zone/supervisor/connection.h"
 #include "zone/supervisor/container.h"
 
 static zl_request_handler *const handlers[] = {
@@ -17,6 +18,8 @@ static zl_request_handler *const handlers[] = {
         [ZL__ZONE__TO_ZONE__BODY_RESIZE] = zl_resize_request,
         [ZL__ZONE__TO_ZONE__BODY_STATS] = zl_stats_request,
         [ZL__ZONE__TO_ZONE__BODY_CONTAINER_UPDATE] = zl_container_update_request,
+        [ZL__ZONE__TO_ZONE__BODY_CONNECT] = zl_connect_request,
+        [ZL__ZONE__TO_ZONE__BODY_HANG_UP] = zl_hang_up_request,
 };
 
 static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *message)
@@ -49,7 +52,8 @@ static int take_frame(void *user, const struct zl_frame *frame, struct zl_error 
 				return result;
 		}
 	}
-	return 0; // sent before the daemon heard that the process is gone
+	(void)zl_connection_frame(s, frame, &result, err);
+	return result; // of nobody: sent before the daemon heard that the process is gone
 }
 
 // ---- hello and list
@@ -76,6 +80,7 @@ static int hello(void *user, Zl__Zone__HelloReply *reply, struct zl_error *err)
 	struct zl_supervisor *s = user;
 	struct zl_container *next;
 
+	zl_connection_drop_all(s);
 	for (struct zl_container *c = s->containers; c != NULL; c = next) {
 		next = c->next;
 		// Whoever asked for it is gone, and could not name it to the new daemon.
@@ -126,9 +131,13 @@ static void fill(void *user)
 
 	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
 		zl_process_fill(&c->process, &s->link);
-		for (struct zl_exec *e = c->execs; e != NULL; e = e->next)
-			zl_process_fill(&e->process, &s->link);
+		for (struct zl_exec *e = c->execs; e != NULL; e = e->next) {
+			// The daemon may have forgotten its streams.
+			if (!e->dropped)
+				zl_process_fill(&e->process, &s->link);
+		}
 	}
+	zl_connection_fill(s, &s->link);
 }
 
 const struct zl_link_handlers zl_supervisor_handlers = {

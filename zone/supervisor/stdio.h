@@ -37,6 +37,7 @@ struct zl_input {
 	struct zl_source source;    // the write end
 	struct zl_buffer pending;   // received, not yet written
 	bool keep_open;             // a terminal: the end of input closes nothing
+	bool half_close;            // a socket: the end of input shuts its sending side down
 	bool refused;               // nobody reads
 	bool ack_due;
 	bool reset_due;

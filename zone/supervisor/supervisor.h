@@ -13,6 +13,7 @@
 // device.c     waiting for block devices
 // container.c  the life of a container
 // exec.c       the life of a further process in one
+// connection.c connections to the pod's ports
 // process.c    what both share: stdio and exit
 // output.c, input.c, console.c   one stream each, terminals
 // runtime.c    crun
@@ -40,6 +41,7 @@
 #include "zone/supervisor/reactor.h"
 #include "zone/supervisor/stats.h"
 
+struct zl_connection;
 struct zl_container;
 struct zl_configuring;
 
@@ -53,6 +55,8 @@ struct zl_supervisor {
 	struct zl_network network;
 	struct zl_container *containers;
 	unsigned container_count;
+	struct zl_connection *connections;
+	unsigned connection_count;
 	uint32_t next_stream;
 	struct zl_stats stats;
 	pid_t pause_pid; // holds the pod's pid namespace under `host`; 0: not needed yet
@@ -89,6 +93,8 @@ zl_request_handler zl_exec_kill_request;
 zl_request_handler zl_resize_request;
 zl_request_handler zl_stats_request;
 zl_request_handler zl_container_update_request;
+zl_request_handler zl_connect_request;
+zl_request_handler zl_hang_up_request;
 
 // shutdown.c: ends everything, answers whoever asked, and leaves the loop.
 void zl_supervisor_end(struct zl_supervisor *s);
