@@ -2,8 +2,6 @@
 """zoneletd with the host handler on this machine: what it does with pods, and what a kill leaves."""
 
 import concurrent.futures
-import fcntl
-import os
 import subprocess
 import time
 
@@ -11,35 +9,23 @@ import pytest
 
 from images import FAULTS as MISBEHAVING
 from images import PLAIN
-from lab import cache
-from native import Native
+from native import Native, alone, build_directory, difference, picture
 from pods import Crictl, CrictlError, log_text, run_pod
 
 IMAGE = f"127.0.0.1:{PLAIN}/busybox:1"
 
 
-def build_directory():
-    """The programs with sanitizers if they are built, else those of the package."""
-    for name in ("test", "release"):
-        path = f"{cache.REPO}/build/{name}"
-        if os.path.exists(f"{path}/cri-server/zoneletd"):
-            return path
-    pytest.fail("zoneletd is not built: run `make test-unit` or `make build` first", pytrace=False)
-    return None
-
-
 @pytest.fixture
-def alone():
-    """One test of this file at a time, whichever process runs it: the leak check looks at the whole machine."""
-    os.makedirs(f"{cache.REPO}/build", exist_ok=True)
-    with open(f"{cache.REPO}/build/native.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def native(registry):
+    build = build_directory()
+    if not build:
+        pytest.fail("zoneletd is not built: run `make test-unit` or `make build` first", pytrace=False)
+    with alone():
+        yield from start_native(build, registry)
 
 
-@pytest.fixture
-def native(registry, alone):
-    node = Native(build_directory(), registry)
+def start_native(build, registry):
+    node = Native(build, registry)
     try:
         node.start()
         node.crictl = Crictl(node, node.socket)
@@ -54,27 +40,6 @@ def native(registry, alone):
         raise
     finally:
         node.close()
-
-
-def picture(node):
-    """What pods of this node make: namespaces, links, leases, files, processes, cgroups, mounts."""
-    def listed(command):
-        return set(node.run(["sh", "-c", f"{command} || true"]).stdout.split("\n"))
-    return {
-        "netns": listed("ls /run/netns | grep ^zonelet- | grep -v native"),
-        "link": listed("ip -o link | grep -o 'veth[^@: ]*'"),
-        "lease": listed(f"ls {node.directory}/leases/zonelet 2>/dev/null | grep '^[0-9]'"),
-        "file": listed(f"find {node.directory}/run {node.disk}/lib {node.directory}/cni -mindepth 1 "
-                       "-not -name 'state.db*' 2>/dev/null"),
-        "process": listed("pgrep -f '^[^ ]*(zonelet-supervisor|zonelet-pull|mkfs.erofs)' -a"),
-        "cgroup": listed("find /sys/fs/cgroup -path '*zonelet*' -type d"),
-        "mount": listed("cut -d' ' -f5 /proc/self/mountinfo"),
-        "rule": listed("nft list ruleset 2>/dev/null | grep -c dnat"),
-    }
-
-
-def difference(before, after):
-    return {kind: sorted(after[kind] - before[kind]) for kind in before if after[kind] - before[kind]}
 
 
 def test_life_of_a_pod(native):
