@@ -49,6 +49,9 @@ struct zl_config {
 		const char *supervisor; // zonelet-supervisor as `host` runs it
 	} host;
 	struct {
+		const char *const *namespaces; // whose pods may leave `zone` for `host`
+	} host_pods;
+	struct {
 		const char *conf_dir;
 		const char *const *bin_dirs;
 		const char *cache_dir;

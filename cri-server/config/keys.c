@@ -72,6 +72,12 @@ const struct zl_key zl_keys[] = {
                 "/usr/libexec/zonelet/zonelet-supervisor",
                 .help = "Supervisor of the pods under the host handler."},
 
+        {"host_pods.namespaces", ZL_KEY_TEXTS, AT(host_pods.namespaces), "",
+                .help = "Kubernetes namespaces whose pods run under the host handler, with a "
+                        "line in the log, when they are for zone and ask for a namespace of the "
+                        "node (hostNetwork, hostPID, hostIPC). \"*\" means all. Pods of others "
+                        "are refused."},
+
         {"cni.conf_dir", ZL_KEY_PATH, AT(cni.conf_dir), "/etc/cni/net.d",
                 .help = "Directory of CNI configurations; the first by name is used."},
         {"cni.bin_dirs", ZL_KEY_PATHS, AT(cni.bin_dirs), "/opt/cni/bin /usr/lib/cni",

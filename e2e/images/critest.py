@@ -141,6 +141,8 @@ def _make_busybox(layout, debian):
             file.write("www-data:x:33:\n")
         for program in ("/usr/bin/pgrep", "/usr/bin/ipcs"):
             _install(debian, program, root)
+        # The static one's shell runs applets by itself, whatever lies at their paths.
+        _install(debian, "/bin/busybox", root, "/bin/sh")
     image.config("--config.cmd", "sh", "--config.env", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                  "--architecture", "amd64", "--os", "linux")
 

@@ -13,7 +13,9 @@
 #include "zone/protocol/enclosing.h"
 #include "zone/supervisor/cgroup.h"
 #include "zone/supervisor/command.h"
+#include "zone/supervisor/devnode.h"
 #include "zone/supervisor/rootfs.h"
+#include "zone/supervisor/volume.h"
 
 enum { EXIT_NEVER_RAN = 128 };
 
@@ -63,7 +65,8 @@ static int unmount_and_remove(struct zl_container *container, struct zl_error *e
 {
 	struct zl_supervisor *s = container->process.supervisor;
 
-	if (container->mounted && zl_rootfs_unmount(container->directory, err) < 0)
+	if (zl_volumes_release(container, err) < 0 ||
+	        (container->mounted && zl_rootfs_unmount(container->directory, err) < 0))
 		return -1;
 	container->mounted = false;
 	if (zl_tree_remove(container->directory, err) < 0)
@@ -74,7 +77,8 @@ static int unmount_and_remove(struct zl_container *container, struct zl_error *e
 static pid_t namespace_holder(
         void *user, const char *kind, const char *container_id, struct zl_error *err)
 {
-	struct zl_supervisor *s = user;
+	struct zl_container *container = user;
+	struct zl_supervisor *s = container->process.supervisor;
 	struct zl_container *target;
 	pid_t pid = 0;
 
@@ -86,9 +90,17 @@ static pid_t namespace_holder(
 			        container_id, kind);
 		return target->process.child.pid;
 	}
-	if (s->host && strcmp(kind, "pid") == 0 && zl_host_pause(s, &pid, err) < 0)
+	if (strcmp(kind, "user") == 0 && !s->userns)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the pod has no user namespace");
+	if (s->host && (strcmp(kind, "pid") == 0 || strcmp(kind, "user") == 0) &&
+	        zl_host_pause(s, &pid, err) < 0)
 		return -1;
 	return pid;
+}
+
+static int prepare_source(void *user, json_t *mount, struct zl_error *err)
+{
+	return zl_volume_prepare(user, mount, err);
 }
 
 static int write_bundle(struct zl_container *container, struct zl_error *err)
@@ -108,9 +120,11 @@ static int write_bundle(struct zl_container *container, struct zl_error *err)
 	        .user = &container->user,
 	        .resolv_conf = s->has_resolv_conf ? resolv : NULL,
 	        .hostname = s->hostname[0] != '\0' ? hostname : NULL,
-	        .shm = s->has_shm ? shm : NULL,
+	        .shm = s->node_ipc ? "/dev/shm" : s->has_shm ? shm : NULL,
 	        .holder = namespace_holder,
-	        .user_data = s,
+	        .source = prepare_source,
+	        .devices = zl_devnodes_add,
+	        .user_data = container,
 	};
 
 	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
@@ -150,9 +164,12 @@ static int prepare(struct zl_container *container, struct zl_error *err)
 	        .files = (const char *const *)request->image_files,
 	        .file_count = request->n_image_files,
 	};
+	zl_auto(fd) int userns = -1;
 
-	if (zl_dir_make(container->directory, 0700, err) < 0)
+	if (zl_dir_make(container->directory, 0711, err) < 0 ||
+	        zl_host_userns(container->process.supervisor, &userns, err) < 0)
 		return -1;
+	source.userns = container->userns = userns;
 	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
 		return -1;
 	container->mounted = true;

@@ -36,6 +36,8 @@ struct zl_container {
 	bool oom_killed;
 	int64_t started_ns;
 	struct zl_user user;
+	int userns;             // the pod's user namespace while it is made; 0: none
+	unsigned shared_mounts; // volumes that are shared with the node (volume.h)
 
 	struct zl_device_wait device;        // create waits for the image's device
 	Zl__Zone__ContainerCreate *creating; // the request of a create that waits

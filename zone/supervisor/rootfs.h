@@ -4,6 +4,11 @@
 //
 //   DIRECTORY/image    EROFS: from a block device, or from files (kernel 6.12: no loop device)
 //   DIRECTORY/root     overlayfs: image below, SCRATCH/ID/upper above
+//   DIRECTORY/layer    SCRATCH/ID, only for a pod with a user namespace
+//
+// With a user namespace the mounts of image and layer are idmapped (mount_setattr(2),
+// MOUNT_ATTR_IDMAP; overlayfs takes such layers since Linux 5.19): what root owns on disk is owned
+// by the container's root, and nothing is copied or chowned.
 //
 // A read-only root is an overlay as well, since the runtime has to make mount points in it; the
 // spec's root.readonly does the rest.
@@ -16,7 +21,12 @@ struct zl_rootfs_source {
 	const char *device;       // block device with EROFS, or
 	const char *const *files; // merged.erofs, then the layers' images in order
 	size_t file_count;
+	int userns; // user namespace to map owners by; 0 or less: none
 };
+
+// Mounts an image alone, read-only.
+int zl_image_mount(
+        const struct zl_rootfs_source *source, const char *target, struct zl_error *err);
 
 // Mounts both. `directory` exists; what was mounted is unmounted again on failure.
 int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory, const char *layer,
