@@ -167,9 +167,10 @@ static int prepare(struct zl_container *container, struct zl_error *err)
 	zl_auto(fd) int userns = -1;
 
 	if (zl_dir_make(container->directory, 0711, err) < 0 ||
-	        zl_host_userns(container->process.supervisor, &userns, err) < 0)
+	        zl_host_owners(container->process.supervisor, &container->owners, err) < 0)
 		return -1;
-	source.userns = container->userns = userns;
+	userns = container->owners.userns;
+	source.owners = container->owners;
 	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
 		return -1;
 	container->mounted = true;

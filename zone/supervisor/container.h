@@ -13,6 +13,7 @@
 
 #include "zone/supervisor/device.h"
 #include "zone/supervisor/process.h"
+#include "zone/supervisor/rootfs.h"
 #include "zone/supervisor/runtime.h"
 #include "zone/supervisor/spec.h"
 
@@ -36,8 +37,8 @@ struct zl_container {
 	bool oom_killed;
 	int64_t started_ns;
 	struct zl_user user;
-	int userns;             // the pod's user namespace while it is made; 0: none
-	unsigned shared_mounts; // volumes that are shared with the node (volume.h)
+	struct zl_owners owners; // while it is made
+	unsigned shared_mounts;  // volumes that are shared with the node (volume.h)
 
 	struct zl_device_wait device;        // create waits for the image's device
 	Zl__Zone__ContainerCreate *creating; // the request of a create that waits

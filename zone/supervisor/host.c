@@ -18,6 +18,8 @@
 #include "base/spawn.h"
 #include "zone/supervisor/supervisor.h"
 
+enum { MAP_MAX = 4096 };
+
 // Starts this program in another of its lives, with a descriptor 3 and its stdin and stdout as
 // pipes whose ends are returned; -1 for those that are not wanted.
 static int start_self(const char *life, int extra, struct zl_process *process, int *ret_to,
@@ -201,16 +203,40 @@ static int hold(struct zl_supervisor *s, int userns, struct zl_error *err)
 	return join(path, CLONE_NEWUTS, err);
 }
 
-int zl_host_userns(struct zl_supervisor *s, int *ret_fd, struct zl_error *err)
+// What id 0 of the holder's user namespace is here: the second number of the map's only line.
+static int64_t root_of(const struct zl_supervisor *s, const char *name, struct zl_error *err)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(MAP_MAX);
+	char path[64];
+	unsigned inside;
+	unsigned outside;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)s->pause_pid, name);
+	if (zl_file_read(path, MAP_MAX, &text, err) < 0)
+		return -1;
+	if (sscanf(zl_buffer_string(&text), "%u %u", &inside, &outside) != 2 || inside != 0)
+		return zl_error_set(err, ZL_INTERNAL, "%s maps no id 0", path);
+	return outside;
+}
+
+int zl_host_owners(struct zl_supervisor *s, struct zl_owners *ret, struct zl_error *err)
 {
 	char path[64];
+	int64_t uid;
+	int64_t gid;
 
-	*ret_fd = -1;
+	*ret = (struct zl_owners){.userns = -1};
 	if (!s->userns)
 		return 0;
+	uid = root_of(s, "uid_map", err);
+	gid = uid >= 0 ? root_of(s, "gid_map", err) : -1;
+	if (gid < 0)
+		return -1;
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)s->pause_pid);
-	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (*ret_fd < 0)
+	ret->uid = (uid_t)uid;
+	ret->gid = (gid_t)gid;
+	ret->userns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ret->userns < 0)
 		return zl_error_errno(err, errno, "open the pod's user namespace");
 	return 0;
 }

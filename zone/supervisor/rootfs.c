@@ -55,7 +55,7 @@ static int map_owners(int mounted, int userns, const char *what, struct zl_error
 	        .userns_fd = (uint64_t)(unsigned)userns,
 	};
 
-	if (userns <= 0)
+	if (userns < 0)
 		return 0;
 	if (mount_setattr(mounted, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return zl_error_errno(err, errno,
@@ -79,7 +79,7 @@ static int mount_files(
 	mounted = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
 	if (mounted < 0)
 		return filesystem_error(context, errno, source->files[0], err);
-	if (map_owners(mounted, source->userns, source->files[0], err) < 0)
+	if (map_owners(mounted, source->owners.userns, source->files[0], err) < 0)
 		return -1;
 	if (move_mount(mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return zl_error_errno(err, errno, "mount the image at %s", target);
@@ -96,20 +96,7 @@ int zl_image_mount(
 	return 0;
 }
 
-static int mount_layer(const char *layer, const char *target, int userns, struct zl_error *err)
-{
-	zl_auto(fd) int tree = open_tree(AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-	if (tree < 0)
-		return zl_error_errno(err, errno, "clone the mount of %s", layer);
-	if (map_owners(tree, userns, layer, err) < 0)
-		return -1;
-	if (move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return zl_error_errno(err, errno, "mount the writable layer at %s", target);
-	return 0;
-}
-
-static int make_layer(const char *layer, struct zl_error *err)
+static int make_layer(const char *layer, const struct zl_owners *owners, struct zl_error *err)
 {
 	char path[PATH_MAX];
 
@@ -117,6 +104,9 @@ static int make_layer(const char *layer, struct zl_error *err)
 		(void)snprintf(path, sizeof(path), "%s/%s", layer, i == 0 ? "upper" : "work");
 		if (zl_dir_make(path, 0755, err) < 0)
 			return -1;
+		// The root directory of the container is the upper one.
+		if (i == 0 && owners->userns >= 0 && chown(path, owners->uid, owners->gid) < 0)
+			return zl_error_errno(err, errno, "give %s to the pod's root", path);
 	}
 	return 0;
 }
@@ -143,24 +133,18 @@ int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory
 {
 	char image[PATH_MAX];
 	char root[PATH_MAX];
-	char mapped[PATH_MAX];
 
 	(void)snprintf(image, sizeof(image), "%s/image", directory);
 	(void)snprintf(root, sizeof(root), "%s/root", directory);
-	(void)snprintf(mapped, sizeof(mapped), "%s/layer", directory);
 	if (zl_dir_make(image, 0755, err) < 0 || zl_dir_make(root, 0755, err) < 0 ||
-	        make_layer(layer, err) < 0)
+	        make_layer(layer, &source->owners, err) < 0 ||
+	        zl_image_mount(source, image, err) < 0)
 		return -1;
-	if (source->userns > 0) {
-		if (zl_dir_make(mapped, 0755, err) < 0 ||
-		        mount_layer(layer, mapped, source->userns, err) < 0)
-			return -1;
-		layer = mapped;
+	if (mount_overlay(image, layer, root, err) < 0) {
+		(void)umount2(image, MNT_DETACH);
+		return -1;
 	}
-	if (zl_image_mount(source, image, err) == 0 && mount_overlay(image, layer, root, err) == 0)
-		return 0;
-	(void)zl_rootfs_unmount(directory, NULL);
-	return -1;
+	return 0;
 }
 
 static int unmount(const char *directory, const char *name, struct zl_error *err)
@@ -178,7 +162,6 @@ int zl_rootfs_unmount(const char *directory, struct zl_error *err)
 {
 	int root = unmount(directory, "root", err);
 	int image = unmount(directory, "image", err);
-	int layer = unmount(directory, "layer", err);
 
-	return root < 0 || image < 0 || layer < 0 ? -1 : 0;
+	return root < 0 || image < 0 ? -1 : 0;
 }

@@ -36,6 +36,7 @@
 #include "zone/supervisor/link.h"
 #include "zone/supervisor/network.h"
 #include "zone/supervisor/reactor.h"
+#include "zone/supervisor/rootfs.h"
 
 struct zl_container;
 struct zl_configuring;
@@ -112,8 +113,8 @@ int zl_host_enter(
         struct zl_supervisor *s, const struct zl_host_options *options, struct zl_error *err);
 // The pid of the process that holds the pod's shared namespaces; starts it the first time.
 int zl_host_pause(struct zl_supervisor *s, pid_t *ret_pid, struct zl_error *err);
-// *ret_fd: the pod's user namespace, the caller's to close; -1: it has none.
-int zl_host_userns(struct zl_supervisor *s, int *ret_fd, struct zl_error *err);
+// The pod's user namespace; its descriptor is the caller's to close.
+int zl_host_owners(struct zl_supervisor *s, struct zl_owners *ret, struct zl_error *err);
 // What that process does: without a user namespace (fd -1) it is the first of the pid namespace.
 int zl_host_pause_main(void);
 int zl_host_hold_main(int userns);

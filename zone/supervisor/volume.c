@@ -104,7 +104,7 @@ static int prepare_image(
 	volume = request->image_volumes[index];
 	source.files = (const char *const *)volume->image_files;
 	source.file_count = volume->n_image_files;
-	source.userns = container->userns;
+	source.owners = container->owners;
 	if (source.file_count == 0)
 		return zl_error_set(
 		        err, ZL_INVALID_ARGUMENT, "image volume %lu has no files", index);
