@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "zone/protocol/enclosing.h"
 #include "zone/supervisor/cgroup.h"
+#include "zone/supervisor/cgroup1.h"
 #include "zone/supervisor/command.h"
 #include "zone/supervisor/devnode.h"
 #include "zone/supervisor/rootfs.h"
@@ -55,20 +56,30 @@ static void container_free(struct zl_container *container)
 		zl_device_wait_cancel(&s->devices, &container->device);
 	if (container->creating_message != NULL)
 		zl_zone_message_free(container->creating_message);
+	zl_late_signal_cancel(&s->reactor, &container->late_signal);
 	zl_process_release(&container->process);
 	free(container);
 }
 
 // ---- create
 
+static const char *cgroup1_base(const struct zl_supervisor *s, char out[static ZL_RUNTIME_PATH])
+{
+	(void)snprintf(out, ZL_RUNTIME_PATH, "%s/cgroup1", s->state_dir);
+	return out;
+}
+
 static int unmount_and_remove(struct zl_container *container, struct zl_error *err)
 {
 	struct zl_supervisor *s = container->process.supervisor;
+	char base[ZL_RUNTIME_PATH];
 
 	if (zl_volumes_release(container, err) < 0 ||
 	        (container->mounted && zl_rootfs_unmount(container->directory, err) < 0))
 		return -1;
 	container->mounted = false;
+	if (s->cgroup1 && container->cgroups_path[0] != '\0')
+		zl_cgroup1_remove(cgroup1_base(s, base), container->cgroups_path);
 	if (zl_tree_remove(container->directory, err) < 0)
 		return -1;
 	return container->layer[0] != '\0' ? zl_trash(s, container->layer, err) : 0;
@@ -103,6 +114,15 @@ static int prepare_source(void *user, json_t *mount, struct zl_error *err)
 	return zl_volume_prepare(user, mount, err);
 }
 
+static int set_limits(void *user, json_t *resources, struct zl_error *err)
+{
+	struct zl_container *container = user;
+	char base[ZL_RUNTIME_PATH];
+
+	return zl_cgroup1_apply(cgroup1_base(container->process.supervisor, base),
+	        container->cgroups_path, resources, err);
+}
+
 static int write_bundle(struct zl_container *container, struct zl_error *err)
 {
 	struct zl_supervisor *s = container->process.supervisor;
@@ -123,6 +143,7 @@ static int write_bundle(struct zl_container *container, struct zl_error *err)
 	        .shm = s->node_ipc ? "/dev/shm" : s->has_shm ? shm : NULL,
 	        .holder = namespace_holder,
 	        .source = prepare_source,
+	        .limits = s->cgroup1 ? set_limits : NULL,
 	        .devices = zl_devnodes_add,
 	        .user_data = container,
 	};
@@ -399,6 +420,7 @@ void zl_container_start_request(
 	container->reply = reply;
 	container->starting = true;
 	container->job.done = run_done;
+	container->job.cgroups_path = s->cgroup1 ? container->cgroups_path : NULL;
 	if (zl_runtime_run(&container->job, &container->process, container->directory, &err) < 0) {
 		container->starting = false;
 		start_failed(container, &err);
@@ -422,12 +444,23 @@ void zl_send_exited(struct zl_process_state *p, bool oom_killed)
 	zl_link_event(&p->supervisor->link, &message);
 }
 
+static bool was_oom_killed(const struct zl_container *container)
+{
+	char base[ZL_RUNTIME_PATH];
+
+	if (container->process.supervisor->cgroup1)
+		return zl_cgroup1_oom_killed(cgroup1_base(container->process.supervisor, base),
+		        container->cgroups_path);
+	return zl_cgroup_oom_killed(container->cgroups_path);
+}
+
 static void container_ended(struct zl_process_state *p)
 {
 	struct zl_container *container = ZL_ENCLOSING(p, struct zl_container, process);
 
+	zl_late_signal_cancel(&p->supervisor->reactor, &container->late_signal);
 	container->state = ZL__ZONE__STATE__EXITED;
-	container->oom_killed = zl_cgroup_oom_killed(container->cgroups_path);
+	container->oom_killed = was_oom_killed(container);
 	// In a pid namespace of its own the kernel has done that.
 	(void)zl_cgroup_kill(container->cgroups_path);
 	zl_send_exited(p, container->oom_killed);
@@ -454,9 +487,8 @@ static int signal_container(
 	if (all)
 		zl_cgroup_signal(container->cgroups_path, signal);
 	// We are the one who reaps it, so the pid is its own as long as we believe so.
-	if (kill(container->process.child.pid, signal) < 0 && errno != ESRCH)
-		return zl_error_errno(err, errno, "send signal %d", signal);
-	return 0;
+	return zl_late_signal_send(&container->process.supervisor->reactor,
+	        &container->late_signal, container->process.child.pid, signal, err);
 }
 
 void zl_container_signal_request(

@@ -15,6 +15,7 @@
 #include "zone/supervisor/process.h"
 #include "zone/supervisor/rootfs.h"
 #include "zone/supervisor/runtime.h"
+#include "zone/supervisor/signal.h"
 #include "zone/supervisor/spec.h"
 
 struct zl_exec;
@@ -37,6 +38,7 @@ struct zl_container {
 	bool oom_killed;
 	int64_t started_ns;
 	struct zl_user user;
+	struct zl_late_signal late_signal;
 	struct zl_owners owners; // while it is made
 	unsigned shared_mounts;  // volumes that are shared with the node (volume.h)
 

@@ -26,6 +26,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "zone/supervisor/cgroup1.h"
 #include "zone/supervisor/container.h"
 #include "zone/supervisor/supervisor.h"
 #include "zone/supervisor/volume.h"
@@ -167,6 +168,7 @@ static int run_host(const struct options *options)
 	if (zl_dir_make(options->state_dir, 0711, &err) < 0 ||
 	        zl_host_enter(&s, &options->namespaces, &err) < 0 ||
 	        mount_state(options->state_dir, &err) < 0 ||
+	        zl_cgroup1_enter(options->state_dir, &s.cgroup1, &err) < 0 ||
 	        supervisor_init(&s, true, options->state_dir, &err) < 0 ||
 	        open_channel(&s, options, &err) < 0) {
 		zl_log_error("%s", err.message);
@@ -262,6 +264,8 @@ static int other_life(int argc, char **argv)
 		return zl_host_unshare_main();
 	if (argc == 4 && strcmp(life, "--share") == 0)
 		return zl_volume_share_main(argv[2], argv[3]);
+	if (argc >= 5 && strcmp(life, "--in-cgroups") == 0)
+		return zl_cgroup1_exec_main(argv[2], argv[3], argv + 4);
 	if (argc == 5 && strcmp(life, "--make-netns") == 0)
 		return make_netns(argv);
 	return -1;

@@ -223,6 +223,15 @@ static int get_cgroups_path(
 	return 0;
 }
 
+static int set_limits(json_t *linux_part, const struct zl_spec_facts *facts, struct zl_error *err)
+{
+	json_t *resources = json_object_get(linux_part, "resources");
+
+	if (facts->limits == NULL || resources == NULL)
+		return 0;
+	return facts->limits(facts->user_data, resources, err);
+}
+
 int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct zl_buffer *out,
         char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
 {
@@ -236,6 +245,7 @@ int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct
 	if (linux_part == NULL || get_cgroups_path(linux_part, ret_cgroups_path, err) < 0 ||
 	        set_root(spec, facts, err) < 0 || set_process(spec, facts, err) < 0 ||
 	        set_namespaces(linux_part, facts, err) < 0 || set_mounts(spec, facts, err) < 0 ||
+	        set_limits(linux_part, facts, err) < 0 ||
 	        (facts->devices != NULL && facts->devices(linux_part, err) < 0))
 		return -1;
 	return zl_json_print(spec, out, err);

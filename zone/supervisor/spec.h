@@ -40,6 +40,9 @@ struct zl_spec_facts {
 	        void *user_data, const char *kind, const char *container_id, struct zl_error *err);
 	// Makes the source of a bind mount ready, may change the mount; NULL: as they are.
 	int (*source)(void *user_data, json_t *mount, struct zl_error *err);
+	// Sets limits that crun cannot, and takes them out of linux.resources; the cgroup's path is
+	// told already. NULL: crun can.
+	int (*limits)(void *user_data, json_t *resources, struct zl_error *err);
 	// Adds the devices to `linux`; NULL: none.
 	int (*devices)(json_t *linux_part, struct zl_error *err);
 	void *user_data;

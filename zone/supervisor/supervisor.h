@@ -19,9 +19,11 @@
 // rootfs.c     the mounts below a container
 // volume.c     the sources of its other mounts
 // devnode.c    its devices
+// signal.c     signals that it cannot hear yet
 // spec.c       the OCI spec, completed
 // user.c       /etc/passwd and /etc/group
 // cgroup.c     out of memory, kill all
+// cgroup1.c    limits on a node with version 1 hierarchies
 //
 // Everything runs on one thread (reactor.h), but the removal of writable layers (trash.c).
 #ifndef ZL_ZONE_SUPERVISOR_SUPERVISOR_H
@@ -45,6 +47,7 @@ struct zl_supervisor {
 	bool host;                    // a process under `host`, else PID 1 of a zone
 	bool node_uts;                // `host` with the node's hostname: not ours to set
 	bool node_ipc;                // `host` with the node's ipc namespace, and its /dev/shm
+	bool cgroup1;                 // `host` with version 1 hierarchies: state_dir/cgroup1
 	int node_mounts;              // the node's mount namespace under `host`
 	char state_dir[PATH_MAX / 8]; // bundles, mounts, crun's state: on a tmpfs
 	struct zl_reactor reactor;
