@@ -75,8 +75,7 @@ static int read_profile(const struct zl_container *container, struct zl_buffer *
         const char **ret, struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
-	const char *path =
-	        lin != NULL ? zl_seccomp_profile_path(lin->security_context) : NULL;
+	const char *path = lin != NULL ? zl_seccomp_profile_path(lin->security_context) : NULL;
 
 	*ret = NULL;
 	if (path == NULL || path[0] != '/')
@@ -180,14 +179,13 @@ static int fill_image_volumes(struct zl_container *container, struct zl_zone_con
         struct zl_arena *arena, struct zl_error *err)
 {
 	const Runtime__V1__ContainerConfig *c = container->config;
-	struct zl_zone_image_volume *volumes =
-	        zl_arena_array(arena, c->n_mounts, sizeof(*volumes));
+	struct zl_zone_image_volume *volumes = zl_arena_array(arena, c->n_mounts, sizeof(*volumes));
 
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		if (!zl_oci_is_image(c->mounts[i]))
 			continue;
-		if (add_image_volume(container, c->mounts[i],
-		            &volumes[what->image_volume_count], arena, err) < 0)
+		if (add_image_volume(container, c->mounts[i], &volumes[what->image_volume_count],
+		            arena, err) < 0)
 			return -1;
 		what->image_volume_count++;
 	}
@@ -211,8 +209,7 @@ static int create_in_zone(struct zl_container *container, const struct zl_image 
 	};
 	uint32_t groups[GROUPS_MAX];
 
-	if (user == NULL || client == NULL ||
-	        fill_user(container, user, &what, groups, err) < 0 ||
+	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0 ||
 	        fill_image_volumes(container, &what, &arena, err) < 0)
 		return -1;
 	if (container->sandbox->backend->rootfs_add(container, &what.rootfs, &arena, cancel, err) <

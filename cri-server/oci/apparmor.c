@@ -20,8 +20,7 @@ static const char *wanted(const Runtime__V1__LinuxContainerSecurityContext *cont
 	if (context->privileged && profile == NULL)
 		return NULL;
 	if (profile != NULL) {
-		if (profile->profile_type !=
-		        RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
+		if (profile->profile_type != RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
 			return NULL;
 		name = profile->localhost_ref;
 	}
@@ -38,8 +37,8 @@ static bool is_loaded(const char *loaded, const char *name)
 	for (const char *line = loaded; length > 0 && *line != '\0';) {
 		size_t whole = strcspn(line, "\n");
 
-		if (whole > length + 1 && strncmp(line, name, length) == 0 &&
-		        line[length] == ' ' && line[length + 1] == '(')
+		if (whole > length + 1 && strncmp(line, name, length) == 0 && line[length] == ' ' &&
+		        line[length + 1] == '(')
 			return true;
 		line += whole + (line[whole] == '\n' ? 1 : 0);
 	}

@@ -48,6 +48,18 @@ const char *zl_pod_node_namespace(const Runtime__V1__PodSandboxConfig *pod)
 	return zl_pod_node_ipc(pod) ? "ipc" : NULL;
 }
 
+bool zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod, const char *const *namespaces)
+{
+	if (zl_pod_node_namespace(pod) == NULL)
+		return false;
+	for (size_t i = 0; namespaces[i] != NULL; i++) {
+		if (strcmp(namespaces[i], pod->metadata->namespace_) == 0 ||
+		        strcmp(namespaces[i], "*") == 0)
+			return true;
+	}
+	return false;
+}
+
 // ---- user namespaces
 
 const Runtime__V1__UserNamespace *zl_pod_user_namespace(const Runtime__V1__PodSandboxConfig *pod)
@@ -105,11 +117,10 @@ json_t *zl_oci_id_mappings(Runtime__V1__IDMapping *const *mappings, size_t count
 	json_t *list = json_array();
 
 	for (size_t i = 0; list != NULL && i < count; i++)
-		json_array_append_new(list,
-		        json_pack("{s:I, s:I, s:I}", "containerID",
-		                (json_int_t)mappings[i]->container_id, "hostID",
-		                (json_int_t)mappings[i]->host_id, "size",
-		                (json_int_t)mappings[i]->length));
+		json_array_append_new(list, json_pack("{s:I, s:I, s:I}", "containerID",
+		                                    (json_int_t)mappings[i]->container_id, "hostID",
+		                                    (json_int_t)mappings[i]->host_id, "size",
+		                                    (json_int_t)mappings[i]->length));
 	return list;
 }
 

@@ -21,6 +21,10 @@ bool zl_pod_node_ipc(const Runtime__V1__PodSandboxConfig *pod);
 // The first of them by name, "network", "pid" or "ipc"; NULL if it wants none.
 const char *zl_pod_node_namespace(const Runtime__V1__PodSandboxConfig *pod);
 
+// Whether a pod for `zone` may run under `host` instead: it wants a namespace of the node, and its
+// Kubernetes namespace is in the list (NULL-terminated; "*" means all).
+bool zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod, const char *const *namespaces);
+
 // The pod's user namespace; NULL if it has the node's.
 const Runtime__V1__UserNamespace *zl_pod_user_namespace(const Runtime__V1__PodSandboxConfig *pod);
 // INVALID_ARGUMENT: a mode other than POD and NODE (CRI knows no others for it), or a mapping that

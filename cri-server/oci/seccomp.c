@@ -172,8 +172,8 @@ static void sort_calls(
 static json_t *allow_if(const char *name, int index, uint64_t value, const char *operator)
 {
 	return json_pack("{s:[s], s:s, s:[{s:i, s:I, s:s}]}", "names", name, "action",
-	        "SCMP_ACT_ALLOW", "args", "index", index, "value", (json_int_t)value, "op",
-	        operator);
+	        "SCMP_ACT_ALLOW", "args", "index", index, "value", (json_int_t)value,
+	        "op", operator);
 }
 
 static void add_by_argument(json_t *rules, const json_t *capabilities)
@@ -184,8 +184,8 @@ static void add_by_argument(json_t *rules, const json_t *capabilities)
 		json_array_append_new(
 		        rules, allow_if("personality", 0, personalities[i], "SCMP_CMP_EQ"));
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(families); i++)
-		json_array_append_new(rules,
-		        allow_if("socket", 0, families[i].value, families[i].operator));
+		json_array_append_new(
+		        rules, allow_if("socket", 0, families[i].value, families[i].operator));
 	if (admin) {
 		json_array_append_new(rules, json_pack("{s:[s, s], s:s}", "names", "clone",
 		                                     "clone3", "action", "SCMP_ACT_ALLOW"));
@@ -197,9 +197,8 @@ static void add_by_argument(json_t *rules, const json_t *capabilities)
 	                                     "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
 	json_array_append_new(rules,
 	        json_pack("{s:[s], s:s, s:[{s:i, s:I, s:I, s:s}]}", "names", "clone", "action",
-	                "SCMP_ACT_ALLOW", "args", "index", 0, "value",
-	                (json_int_t)CLONE_NAMESPACES, "valueTwo", (json_int_t)0, "op",
-	                "SCMP_CMP_MASKED_EQ"));
+	                "SCMP_ACT_ALLOW", "args", "index", 0, "value", (json_int_t)CLONE_NAMESPACES,
+	                "valueTwo", (json_int_t)0, "op", "SCMP_CMP_MASKED_EQ"));
 }
 
 static json_t *default_profile(const json_t *capabilities)
@@ -274,8 +273,7 @@ static int add_rule(
 		copy_key(copy, rule, keys[i]);
 	// An old form of Docker's: one name.
 	if (json_is_string(json_object_get(rule, "name")))
-		json_object_set_new(
-		        copy, "names", json_pack("[O]", json_object_get(rule, "name")));
+		json_object_set_new(copy, "names", json_pack("[O]", json_object_get(rule, "name")));
 	if (!json_is_array(json_object_get(copy, "names"))) {
 		json_decref(copy);
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "rule %zu names no system calls",
@@ -308,8 +306,8 @@ json_t *zl_seccomp_parse(const char *text, const json_t *capabilities, struct zl
 {
 	static const char *const keys[] = {
 	        "defaultAction", "defaultErrnoRet", "architectures", "flags"};
-	zl_auto(json) json_t *file = zl_json_parse(
-	        "the profile", text, strlen(text), ZL_SECCOMP_PROFILE_MAX, err);
+	zl_auto(json) json_t *file =
+	        zl_json_parse("the profile", text, strlen(text), ZL_SECCOMP_PROFILE_MAX, err);
 	zl_auto(json) json_t *object = json_object();
 	json_t *rules = json_array();
 	size_t index;

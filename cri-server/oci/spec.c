@@ -268,10 +268,10 @@ static json_t *bind_mount(const Runtime__V1__Mount *m, size_t image)
 	add_options(options, m);
 	json_object_set_new(mount, "source", json_string(m->host_path));
 	if (m->n_uidmappings > 0 && m->n_gidmappings > 0) {
-		json_object_set_new(mount, "uidMappings",
-		        zl_oci_id_mappings(m->uidmappings, m->n_uidmappings));
-		json_object_set_new(mount, "gidMappings",
-		        zl_oci_id_mappings(m->gidmappings, m->n_gidmappings));
+		json_object_set_new(
+		        mount, "uidMappings", zl_oci_id_mappings(m->uidmappings, m->n_uidmappings));
+		json_object_set_new(
+		        mount, "gidMappings", zl_oci_id_mappings(m->gidmappings, m->n_gidmappings));
 	}
 	return mount;
 }
@@ -439,8 +439,8 @@ static json_t *devices(const struct zl_oci_input *in)
 		                d->container_path[0] != '\0' ? d->container_path : d->host_path,
 		                "access", d->permissions[0] != '\0' ? d->permissions : "rwm"));
 	}
-	return json_pack("{s:b, s:o}", "all", (int)context_of(in->container)->privileged, "list",
-	        list);
+	return json_pack(
+	        "{s:b, s:o}", "all", (int)context_of(in->container)->privileged, "list", list);
 }
 
 static int add_seccomp(json_t *lin, const struct zl_oci_input *in, const json_t *capabilities,
@@ -485,8 +485,7 @@ static json_t *linux_section(
 		        string_list(context->readonly_paths, context->n_readonly_paths));
 	}
 	if (root_propagation(in) != NULL)
-		json_object_set_new(
-		        object, "rootfsPropagation", json_string(root_propagation(in)));
+		json_object_set_new(object, "rootfsPropagation", json_string(root_propagation(in)));
 	add_user_mappings(object, in);
 	if (add_seccomp(object, in, capabilities, err) < 0)
 		return NULL;
@@ -528,9 +527,8 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 	zl_auto(json) json_t *proc = process(in, err);
 	zl_auto(json) json_t *mount_list = proc != NULL ? mounts(in, err) : NULL;
 	zl_auto(json) json_t *lin =
-	        mount_list != NULL
-	                ? linux_section(in, json_object_get(proc, "capabilities"), err)
-	                : NULL;
+	        mount_list != NULL ? linux_section(in, json_object_get(proc, "capabilities"), err)
+	                           : NULL;
 	zl_auto(json) json_t *spec = NULL;
 
 	if (lin == NULL)

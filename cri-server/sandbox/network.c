@@ -84,26 +84,24 @@ static int create_netns(
 }
 
 // The node's addresses of one family: global ones of interfaces that are up.
-static int add_node_ips(
-        char ***ips, const struct ifaddrs *list, int family, struct zl_error *err)
+static int add_node_ips(char ***ips, const struct ifaddrs *list, int family, struct zl_error *err)
 {
 	for (const struct ifaddrs *each = list; each != NULL; each = each->ifa_next) {
 		char text[INET6_ADDRSTRLEN];
-		const void *address;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+		const void *address = &four.sin_addr;
 
 		if (each->ifa_addr == NULL || each->ifa_addr->sa_family != family ||
 		        (each->ifa_flags & IFF_UP) == 0 || (each->ifa_flags & IFF_LOOPBACK) != 0)
 			continue;
 		if (family == AF_INET) {
-			address = &((const struct sockaddr_in *)(const void *)each->ifa_addr)
-			                   ->sin_addr;
+			memcpy(&four, each->ifa_addr, sizeof(four));
 		} else {
-			const struct sockaddr_in6 *six =
-			        (const struct sockaddr_in6 *)(const void *)each->ifa_addr;
-
-			if (IN6_IS_ADDR_LINKLOCAL(&six->sin6_addr))
+			memcpy(&six, each->ifa_addr, sizeof(six));
+			if (IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr))
 				continue;
-			address = &six->sin6_addr;
+			address = &six.sin6_addr;
 		}
 		if (inet_ntop(family, address, text, sizeof(text)) != NULL &&
 		        zl_strv_append(ips, text, err) < 0)

@@ -38,35 +38,22 @@ static int check_config(const Runtime__V1__RunPodSandboxRequest *request, struct
 	return 0;
 }
 
-static bool may_leave_zone(const struct zl_config *config, const char *namespace_)
-{
-	const char *const *allowed = config->host_pods.namespaces;
-
-	for (size_t i = 0; allowed[i] != NULL; i++) {
-		if (strcmp(allowed[i], namespace_) == 0 || strcmp(allowed[i], "*") == 0)
-			return true;
-	}
-	return false;
-}
-
 // The back end for the pod: the one asked for; or `host` for a pod that no zone can hold, where the
 // administrator allows that.
 static const struct zl_backend *choose_backend(struct zl_services *services,
         const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
 {
-	const struct zl_backend *backend =
-	        zl_backend_find(services, request->runtime_handler, err);
+	const struct zl_backend *backend = zl_backend_find(services, request->runtime_handler, err);
 	const Runtime__V1__PodSandboxMetadata *m = request->config->metadata;
-	const char *shared = zl_pod_node_namespace(request->config);
 
-	if (backend == NULL || !backend->zone || shared == NULL ||
-	        !may_leave_zone(services->config, m->namespace_))
+	if (backend == NULL || !backend->zone ||
+	        !zl_pod_may_leave_zone(request->config, services->config->host_pods.namespaces))
 		return backend;
 	backend = zl_backend_find(services, "host", err);
 	if (backend != NULL)
 		zl_log_warning("audit: pod %s/%s (uid %s) wants the node's %s namespace and runs "
 		               "under the host handler: host_pods.namespaces allows it",
-		        m->namespace_, m->name, m->uid, shared);
+		        m->namespace_, m->name, m->uid, zl_pod_node_namespace(request->config));
 	return backend;
 }
 
@@ -170,7 +157,8 @@ static int bring_up(
 	struct zl_error network_error = ZL_ERROR_INIT;
 	int result;
 
-	// The root of a user namespace has to come through to its containers; it cannot look around.
+	// The root of a user namespace has to come through to its containers; it cannot look
+	// around.
 	if (zl_dir_make(sandbox->run_dir, 0711, err) < 0 ||
 	        zl_network_start(&job, sandbox, cancel, err) < 0)
 		return -1;

@@ -31,7 +31,8 @@ static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *e
 	if (what != NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "pod %s/%s wants the node's %s namespace, which a zone cannot share; run "
-		        "it with the handler \"host\" (runtimeClassName), or allow its namespace in "
+		        "it with the handler \"host\" (runtimeClassName), or allow its namespace "
+		        "in "
 		        "host_pods.namespaces",
 		        config->metadata->namespace_, config->metadata->name, what);
 	if (zl_pod_user_namespace(config) != NULL)

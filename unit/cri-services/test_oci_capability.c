@@ -241,6 +241,7 @@ START_TEST(gives_what_it_has)
 }
 END_TEST
 
-SUITE(oci_capability, gives_what_it_has, defaults_are_those_of_other_runtimes, adds_and_drops_single_names,
-        a_drop_wins_over_an_add, all_comes_before_single_names, every_name_of_the_kernel_works,
-        ambient_ones_are_in_every_set, privileged_has_all, refuses_unknown_names)
+SUITE(oci_capability, gives_what_it_has, defaults_are_those_of_other_runtimes,
+        adds_and_drops_single_names, a_drop_wins_over_an_add, all_comes_before_single_names,
+        every_name_of_the_kernel_works, ambient_ones_are_in_every_set, privileged_has_all,
+        refuses_unknown_names)

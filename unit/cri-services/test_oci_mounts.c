@@ -279,5 +279,4 @@ END_TEST
 SUITE(oci_mounts, has_the_kernels_file_systems, is_the_same_in_a_zone, privileged_may_write_to_them,
         binds_directories_of_the_node, keeps_the_order, refuses_what_it_cannot_mount,
         recursive_read_only_is_read_only_and_private, the_root_propagates_what_a_mount_needs,
-        counts_image_volumes, maps_the_owners_of_a_volume,
-        a_zone_has_no_directories_of_the_node)
+        counts_image_volumes, maps_the_owners_of_a_volume, a_zone_has_no_directories_of_the_node)

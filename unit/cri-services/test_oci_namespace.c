@@ -94,6 +94,7 @@ START_TEST(the_nodes_pids_only_in_a_pod_that_has_them)
 	pod.input.pod_context.namespace_options = NULL;
 	pod.input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__NODE;
 	oci_refused(&pod.input, ZL_INVALID_ARGUMENT, "its pod does not");
+	// NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): a client may send it
 	pod.input.namespaces.pid = (Runtime__V1__NamespaceMode)99;
 	oci_refused(&pod.input, ZL_INVALID_ARGUMENT, "unknown mode 99");
 }
@@ -133,6 +134,25 @@ START_TEST(tells_what_is_the_nodes)
 }
 END_TEST
 
+START_TEST(leaves_a_zone_only_where_that_is_allowed)
+{
+	static const char *const none[] = {NULL};
+	static const char *const others[] = {"n", "nss", "", NULL};
+	static const char *const this[] = {"x", "ns", NULL};
+	static const char *const all[] = {"*", NULL};
+	struct pod pod;
+
+	pod_init(&pod);
+	// It fits into a zone.
+	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, all));
+	pod.input.namespaces.network = RUNTIME__V1__NAMESPACE_MODE__NODE;
+	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, none));
+	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, others));
+	ck_assert(zl_pod_may_leave_zone(&pod.input.pod, this));
+	ck_assert(zl_pod_may_leave_zone(&pod.input.pod, all));
+}
+END_TEST
+
 START_TEST(a_user_namespace_is_the_pods)
 {
 	struct pod pod;
@@ -143,10 +163,10 @@ START_TEST(a_user_namespace_is_the_pods)
 	pod.input.namespaces.userns_options = &pod.user;
 	spec = oci_spec(&pod.input);
 	ck_assert_str_eq(namespace_path(spec, "user"), ZL_OCI_POD_NAMESPACE);
-	oci_equal(spec, "linux/uidMappings",
-	        "[{\"containerID\":0,\"hostID\":1000,\"size\":65536}]");
-	oci_equal(spec, "linux/gidMappings",
-	        "[{\"containerID\":0,\"hostID\":1000,\"size\":65536}]");
+	oci_equal(
+	        spec, "linux/uidMappings", "[{\"containerID\":0,\"hostID\":1000,\"size\":65536}]");
+	oci_equal(
+	        spec, "linux/gidMappings", "[{\"containerID\":0,\"hostID\":1000,\"size\":65536}]");
 	pod.user.mode = RUNTIME__V1__NAMESPACE_MODE__NODE;
 	without = oci_spec(&pod.input);
 	ck_assert_str_eq(namespace_path(without, "user"), "none");
@@ -266,5 +286,6 @@ START_TEST(sysctls_of_the_node_are_refused)
 END_TEST
 
 SUITE(oci_namespace, namespaces_follow_their_modes, the_nodes_pids_only_in_a_pod_that_has_them,
-        a_target_is_named_to_the_supervisor, tells_what_is_the_nodes, a_user_namespace_is_the_pods,
+        a_target_is_named_to_the_supervisor, tells_what_is_the_nodes,
+        leaves_a_zone_only_where_that_is_allowed, a_user_namespace_is_the_pods,
         checks_user_namespaces, sysctls_of_the_node_are_refused)

@@ -58,13 +58,12 @@ START_TEST(by_default_what_reaches_out_is_refused)
 		ck_assert_msg(allows(spec, allowed[i]), "%s is refused", allowed[i]);
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(refused); i++) {
 		ck_assert_msg(!allows(spec, refused[i]), "%s is allowed", refused[i]);
-		ck_assert_int_eq(json_integer_value(json_object_get(
-		                         rule_for(spec, refused[i]), "errnoRet")),
+		ck_assert_int_eq(
+		        json_integer_value(json_object_get(rule_for(spec, refused[i]), "errnoRet")),
 		        EPERM);
 	}
 	oci_equal(spec, "linux/seccomp/defaultAction", "\"SCMP_ACT_ERRNO\"");
-	ck_assert_int_eq(
-	        json_integer_value(oci_at(spec, "linux/seccomp/defaultErrnoRet")), ENOSYS);
+	ck_assert_int_eq(json_integer_value(oci_at(spec, "linux/seccomp/defaultErrnoRet")), ENOSYS);
 }
 END_TEST
 
@@ -115,7 +114,8 @@ START_TEST(arguments_decide_where_they_can)
 
 	oci_input_init(&input);
 	spec = spec_with(&input, DEFAULT);
-	ck_assert(!allows(spec, "clone") && !allows(spec, "socket") && !allows(spec, "personality"));
+	ck_assert(
+	        !allows(spec, "clone") && !allows(spec, "socket") && !allows(spec, "personality"));
 	ck_assert_uint_eq(count_conditional(spec, "clone", "SCMP_CMP_MASKED_EQ"), 1);
 	ck_assert_uint_eq(count_conditional(spec, "clone", "\"value\":2114060288"), 1);
 	ck_assert_uint_eq(count_conditional(spec, "socket", "SCMP_CMP_"), 3);
@@ -206,8 +206,8 @@ START_TEST(takes_a_profile_of_either_format)
 	        "[{\"action\":\"SCMP_ACT_ALLOW\",\"names\":[\"a\"]},"
 	        "{\"action\":\"SCMP_ACT_ALLOW\",\"names\":[\"e\"]}]");
 #if defined(__x86_64__)
-	oci_equal(docker, "linux/seccomp/architectures",
-	        "[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"]");
+	oci_equal(
+	        docker, "linux/seccomp/architectures", "[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"]");
 #endif
 }
 END_TEST

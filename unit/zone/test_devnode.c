@@ -70,9 +70,8 @@ START_TEST(a_privileged_container_has_all)
 	ck_assert_ptr_null(find(list, "/dev/null"));
 	ck_assert_ptr_null(find(list, "/dev/ptmx"));
 	ck_assert_ptr_null(find(list, "/dev/pts/ptmx"));
-	ck_assert_uint_eq(json_array_size(json_object_get(
-	                          json_object_get(part, "resources"), "devices")),
-	        1);
+	ck_assert_uint_eq(
+	        json_array_size(json_object_get(json_object_get(part, "resources"), "devices")), 1);
 }
 END_TEST
 

@@ -7,8 +7,8 @@
 #include "zone/supervisor/signal.h"
 
 #define STATUS(nspid, blocked, caught)                                                             \
-	"Name:\tx\nNSpid:\t" nspid "\nSigBlk:\t" blocked "\nSigIgn:\t0000000000000000\nSigCgt:\t"  \
-	caught "\n"
+	"Name:\tx\nNSpid:\t" nspid "\nSigBlk:\t" blocked                                           \
+	"\nSigIgn:\t0000000000000000\nSigCgt:\t" caught "\n"
 #define NONE "0000000000000000"
 #define TERM "0000000000004000" // 1 << (15 - 1)
 
@@ -43,8 +43,8 @@ START_TEST(tells_what_is_not_heard)
 	const size_t count = sizeof(cases) / sizeof(cases[0]);
 
 	for (size_t i = 0; i < count; i++)
-		ck_assert_msg(zl_signal_unheard(cases[i].status, cases[i].number) ==
-		                      cases[i].unheard,
+		ck_assert_msg(
+		        zl_signal_unheard(cases[i].status, cases[i].number) == cases[i].unheard,
 		        "case %zu", i);
 }
 END_TEST

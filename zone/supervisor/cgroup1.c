@@ -139,8 +139,8 @@ static int set_cpuset(
 		if (zl_file_read(path, CONTROL_MAX, &whole, err) < 0)
 			return -1;
 		if (parent[0] != '\0')
-			(void)write_control(base, parent, "cpuset", file,
-			        zl_buffer_string(&whole), NULL);
+			(void)write_control(
+			        base, parent, "cpuset", file, zl_buffer_string(&whole), NULL);
 		if (write_control(base, cgroups_path, "cpuset", file,
 		            values[i] != NULL ? values[i] : zl_buffer_string(&whole), err) < 0)
 			return -1;
@@ -149,8 +149,8 @@ static int set_cpuset(
 	return 0;
 }
 
-static int make_directories(const char *base, const char *cgroups_path, bool with_cpuset,
-        struct zl_error *err)
+static int make_directories(
+        const char *base, const char *cgroups_path, bool with_cpuset, struct zl_error *err)
 {
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(controllers); i++) {
 		char path[PATH_MAX];

@@ -140,7 +140,9 @@ static int write_bundle(struct zl_container *container, struct zl_error *err)
 	        .user = &container->user,
 	        .resolv_conf = s->has_resolv_conf ? resolv : NULL,
 	        .hostname = s->hostname[0] != '\0' ? hostname : NULL,
-	        .shm = s->node_ipc ? "/dev/shm" : s->has_shm ? shm : NULL,
+	        .shm = s->node_ipc  ? "/dev/shm"
+	               : s->has_shm ? shm
+	                            : NULL,
 	        .holder = namespace_holder,
 	        .source = prepare_source,
 	        .limits = s->cgroup1 ? set_limits : NULL,
@@ -177,25 +179,32 @@ static int resolve_user(struct zl_container *container, struct zl_error *err)
 	return zl_user_resolve_in(root, &wanted, &container->user, err);
 }
 
-static int prepare(struct zl_container *container, struct zl_error *err)
+static int prepare_root(struct zl_container *container, struct zl_error *err)
 {
 	const Zl__Zone__ContainerCreate *request = container->creating;
 	struct zl_rootfs_source source = {
 	        .device = request->image_device[0] != '\0' ? request->image_device : NULL,
 	        .files = (const char *const *)request->image_files,
 	        .file_count = request->n_image_files,
+	        .owners = container->owners,
 	};
-	zl_auto(fd) int userns = -1;
+
+	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
+		return -1;
+	container->mounted = true;
+	return resolve_user(container, err) < 0 || write_bundle(container, err) < 0 ? -1 : 0;
+}
+
+static int prepare(struct zl_container *container, struct zl_error *err)
+{
+	int result;
 
 	if (zl_dir_make(container->directory, 0711, err) < 0 ||
 	        zl_host_owners(container->process.supervisor, &container->owners, err) < 0)
 		return -1;
-	userns = container->owners.userns;
-	source.owners = container->owners;
-	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
-		return -1;
-	container->mounted = true;
-	if (resolve_user(container, err) < 0 || write_bundle(container, err) < 0)
+	result = prepare_root(container, err);
+	container->owners.userns = zl_close(container->owners.userns);
+	if (result < 0)
 		return -1;
 	return zl_process_open_stdio(&container->process, container->directory, err);
 }
@@ -449,8 +458,8 @@ static bool was_oom_killed(const struct zl_container *container)
 	char base[ZL_RUNTIME_PATH];
 
 	if (container->process.supervisor->cgroup1)
-		return zl_cgroup1_oom_killed(cgroup1_base(container->process.supervisor, base),
-		        container->cgroups_path);
+		return zl_cgroup1_oom_killed(
+		        cgroup1_base(container->process.supervisor, base), container->cgroups_path);
 	return zl_cgroup_oom_killed(container->cgroups_path);
 }
 
@@ -487,8 +496,8 @@ static int signal_container(
 	if (all)
 		zl_cgroup_signal(container->cgroups_path, signal);
 	// We are the one who reaps it, so the pid is its own as long as we believe so.
-	return zl_late_signal_send(&container->process.supervisor->reactor,
-	        &container->late_signal, container->process.child.pid, signal, err);
+	return zl_late_signal_send(&container->process.supervisor->reactor, &container->late_signal,
+	        container->process.child.pid, signal, err);
 }
 
 void zl_container_signal_request(

@@ -20,8 +20,18 @@ enum { DEPTH_MAX = 8 };
 // What a container has of its own: crun makes these (OCI runtime-spec config-linux.md, "Default
 // Devices"), and the directories are mounts.
 static const char *const own[] = {
-        "console", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "tty", "urandom",
-        "zero", "hugepages",
+        "console",
+        "full",
+        "mqueue",
+        "null",
+        "ptmx",
+        "pts",
+        "random",
+        "shm",
+        "tty",
+        "urandom",
+        "zero",
+        "hugepages",
 };
 
 struct devnodes {
@@ -35,8 +45,8 @@ static int nomem(int failed, struct zl_error *err)
 	return failed == 0 ? 0 : zl_error_nomem(err);
 }
 
-static int add_node(struct devnodes *to, const struct stat *st, const char *path,
-        struct zl_error *err)
+static int add_node(
+        struct devnodes *to, const struct stat *st, const char *path, struct zl_error *err)
 {
 	const char *kind = S_ISBLK(st->st_mode) ? "b" : "c";
 	json_int_t major = (json_int_t)major(st->st_rdev);
@@ -48,8 +58,8 @@ static int add_node(struct devnodes *to, const struct stat *st, const char *path
 	if (nomem(json_array_append_new(to->devices,
 	                  json_pack("{s:s, s:s, s:I, s:I, s:i, s:I, s:I}", "path", path, "type",
 	                          kind, "major", major, "minor", minor, "fileMode",
-	                          (int)(st->st_mode & 07777), "uid", (json_int_t)st->st_uid,
-	                          "gid", (json_int_t)st->st_gid)),
+	                          (int)(st->st_mode & 07777), "uid", (json_int_t)st->st_uid, "gid",
+	                          (json_int_t)st->st_gid)),
 	            err) < 0)
 		return -1;
 	if (to->rules == NULL)
@@ -77,6 +87,7 @@ static int add_below(
 	zl_auto(dir) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	struct dirent *entry;
 
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of its own
 	while (dir != NULL && depth < DEPTH_MAX && (entry = readdir(dir)) != NULL) {
 		char below[PATH_MAX];
 		struct stat st;

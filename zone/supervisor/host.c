@@ -6,6 +6,7 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -208,15 +209,18 @@ static int64_t root_of(const struct zl_supervisor *s, const char *name, struct z
 {
 	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_LIMIT(MAP_MAX);
 	char path[64];
-	unsigned inside;
-	unsigned outside;
+	char *end;
+	unsigned long inside;
+	unsigned long outside;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)s->pause_pid, name);
 	if (zl_file_read(path, MAP_MAX, &text, err) < 0)
 		return -1;
-	if (sscanf(zl_buffer_string(&text), "%u %u", &inside, &outside) != 2 || inside != 0)
+	inside = strtoul(zl_buffer_string(&text), &end, 10);
+	outside = strtoul(end, NULL, 10);
+	if (text.length == 0 || inside != 0 || outside > UINT32_MAX)
 		return zl_error_set(err, ZL_INTERNAL, "%s maps no id 0", path);
-	return outside;
+	return (int64_t)outside;
 }
 
 int zl_host_owners(struct zl_supervisor *s, struct zl_owners *ret, struct zl_error *err)

@@ -86,8 +86,7 @@ static int mount_files(
 	return 0;
 }
 
-int zl_image_mount(
-        const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
+int zl_image_mount(const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
 {
 	if (source->device == NULL)
 		return mount_files(source, target, err);

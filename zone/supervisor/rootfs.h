@@ -7,8 +7,8 @@
 //
 // With a user namespace the image's mount is idmapped (mount_setattr(2), MOUNT_ATTR_IDMAP;
 // overlayfs takes such a lower layer since Linux 5.19): what root owns in the image is owned by the
-// container's root, and nothing is copied. The writable layer is not, since overlayfs works in it as
-// the node's root; its files have on disk the owners that the node sees.
+// container's root, and nothing is copied. The writable layer is not, since overlayfs works in it
+// as the node's root; its files have on disk the owners that the node sees.
 //
 // A read-only root is an overlay as well, since the runtime has to make mount points in it; the
 // spec's root.readonly does the rest.
@@ -35,8 +35,7 @@ struct zl_rootfs_source {
 };
 
 // Mounts an image alone, read-only.
-int zl_image_mount(
-        const struct zl_rootfs_source *source, const char *target, struct zl_error *err);
+int zl_image_mount(const struct zl_rootfs_source *source, const char *target, struct zl_error *err);
 
 // Mounts both. `directory` exists; what was mounted is unmounted again on failure.
 int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory, const char *layer,

@@ -14,8 +14,9 @@
 #include "zone/supervisor/reactor.h"
 
 struct zl_late_signal {
-	struct zl_source timer; // no event tells that a process sets a handler: it is looked at again
-	int number;             // 0: none is kept
+	struct zl_source
+	        timer; // no event tells that a process sets a handler: it is looked at again
+	int number;    // 0: none is kept
 	pid_t pid;
 	unsigned delay_ms;
 };

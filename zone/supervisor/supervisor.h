@@ -110,8 +110,8 @@ struct zl_host_options {
 	bool host_ipc;     // the node's ipc namespace
 };
 // Moves into the pod's namespaces. Where the network namespace belongs to another user namespace
-// (zl_host_make_netns), the pod lives in that: a process that holds it is started, and the pod's ipc
-// and uts namespaces belong to it, too.
+// (zl_host_make_netns), the pod lives in that: a process that holds it is started, and the pod's
+// ipc and uts namespaces belong to it, too.
 int zl_host_enter(
         struct zl_supervisor *s, const struct zl_host_options *options, struct zl_error *err);
 // The pid of the process that holds the pod's shared namespaces; starts it the first time.

@@ -60,8 +60,8 @@ static int make_place(const struct zl_container *container, const char *name, bo
 // ---- images
 
 // The path inside of the image, which must not lead out of it by its links.
-static int find_inside(const char *root, const char *path, char out[static ZL_RUNTIME_PATH],
-        struct zl_error *err)
+static int find_inside(
+        const char *root, const char *path, char out[static ZL_RUNTIME_PATH], struct zl_error *err)
 {
 	struct open_how how = {
 	        .flags = O_PATH | O_CLOEXEC,
@@ -75,7 +75,8 @@ static int find_inside(const char *root, const char *path, char out[static ZL_RU
 	while (*path == '/')
 		path++;
 	fd = top < 0 ? -1
-	             : (int)syscall(SYS_openat2, top, *path == '\0' ? "." : path, &how, sizeof(how));
+	             : (int)syscall(
+	                       SYS_openat2, top, *path == '\0' ? "." : path, &how, sizeof(how));
 	if (fd < 0)
 		return zl_error_set(err, ZL_NOT_FOUND, "the image has no \"%s\"", path);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -200,8 +201,8 @@ int zl_volume_share_main(const char *source, const char *target)
 		        "mount --make-rshared there");
 		return 1;
 	}
-	tree = open_tree(found, "",
-	        AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	tree = open_tree(
+	        found, "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0)
 		return complain("clone its mount");
 	if (setns(here, CLONE_NEWNS) < 0)
@@ -241,11 +242,12 @@ int zl_volumes_release(struct zl_container *container, struct zl_error *err)
 
 	(void)snprintf(path, sizeof(path), "%.900s/v", container->directory);
 	dir = opendir(path);
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of its own
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		(void)snprintf(path, sizeof(path), "%.700s/v/%.200s", container->directory,
-		        entry->d_name);
+		(void)snprintf(
+		        path, sizeof(path), "%.700s/v/%.200s", container->directory, entry->d_name);
 		// A clone is private first: its end here must not be the node's end of it.
 		(void)mount(NULL, path, NULL, MS_REC | MS_PRIVATE, NULL);
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
