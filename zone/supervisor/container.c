@@ -45,6 +45,9 @@ static void container_free(struct zl_container *container)
 {
 	struct zl_supervisor *s = container->process.supervisor;
 
+	if (container->exit_due)
+		zl_send_exited(&container->process, container->oom_killed);
+
 	for (struct zl_container **at = &s->containers; *at != NULL; at = &(*at)->next) {
 		if (*at == container) {
 			*at = container->next;
@@ -472,9 +475,20 @@ static void container_ended(struct zl_process_state *p)
 	container->oom_killed = was_oom_killed(container);
 	// In a pid namespace of its own the kernel has done that.
 	(void)zl_cgroup_kill(container->cgroups_path);
-	zl_send_exited(p, container->oom_killed);
+	zl_process_read_rest(p);
+	container->exit_due = true;
 	if (container->deleting)
 		zl_container_delete(container);
+}
+
+void zl_container_fill(struct zl_container *container, struct zl_link *link)
+{
+	zl_process_fill(&container->process, link);
+	// Room that was not used: there was nothing more to send, or the daemon takes no more now.
+	if (!container->exit_due || (link->flowing && !zl_link_room(link)))
+		return;
+	container->exit_due = false;
+	zl_send_exited(&container->process, container->oom_killed);
 }
 
 // ---- signal

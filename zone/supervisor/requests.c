@@ -123,7 +123,7 @@ static void fill(void *user)
 	struct zl_supervisor *s = user;
 
 	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
-		zl_process_fill(&c->process, &s->link);
+		zl_container_fill(c, &s->link);
 		for (struct zl_exec *e = c->execs; e != NULL; e = e->next)
 			zl_process_fill(&e->process, &s->link);
 	}
