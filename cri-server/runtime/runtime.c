@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri-server/runtime/runtime.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/sandbox/services.h"
+
+enum { MAX_FILE_SIZE = 64 };
 
 ZL_RPC_HANDLER(zl_handle_version, struct zl_services, VersionRequest, VersionResponse)
 {
@@ -42,14 +45,25 @@ static void check_runtime(struct zl_services *service, struct zl_error *why)
 		(void)service->hypervisor->ops->host_info(service->hypervisor, &host, why);
 }
 
+// A kernel may be built without user namespaces, and an administrator may allow none
+// (namespaces(7), max_user_namespaces).
+static bool has_user_namespaces(void)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+
+	return zl_file_read("/proc/sys/user/max_user_namespaces", MAX_FILE_SIZE, &text, NULL) ==
+	               0 &&
+	       strtoul(zl_buffer_string(&text), NULL, 10) > 0;
+}
+
 // Recursive read-only and idmapped mounts are of Linux 5.12; `host` needs 6.12 for its images in
-// any case. A kernel may be built or set up without user namespaces.
+// any case.
 static void fill_features(const char *handler, Runtime__V1__RuntimeHandlerFeatures *features)
 {
 	if (strcmp(handler, "host") != 0)
 		return;
 	features->recursive_read_only_mounts = true;
-	features->user_namespaces = access("/proc/self/ns/user", F_OK) == 0;
+	features->user_namespaces = has_user_namespaces();
 }
 
 static void fill_handlers(
