@@ -429,6 +429,8 @@ START_TEST(exit_while_nobody_is_there)
 	else
 		ck_assert_int_eq(list[0].exit_code, 4);
 	(void)pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT);
+	// An end that is told twice would have ended the channel.
+	ck_assert_int_eq(zl_zone_container_delete(pod.client, pod_id(1), NULL, &err), 0);
 }
 END_TEST
 

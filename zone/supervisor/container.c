@@ -45,9 +45,6 @@ static void container_free(struct zl_container *container)
 {
 	struct zl_supervisor *s = container->process.supervisor;
 
-	if (container->exit_due)
-		zl_send_exited(&container->process, container->oom_killed);
-
 	for (struct zl_container **at = &s->containers; *at != NULL; at = &(*at)->next) {
 		if (*at == container) {
 			*at = container->next;
@@ -481,14 +478,20 @@ static void container_ended(struct zl_process_state *p)
 		zl_container_delete(container);
 }
 
+static void tell_exit(struct zl_container *container)
+{
+	if (container->exit_due)
+		zl_send_exited(&container->process, container->oom_killed);
+	container->exit_due = false;
+}
+
 void zl_container_fill(struct zl_container *container, struct zl_link *link)
 {
 	zl_process_fill(&container->process, link);
 	// Room that was not used: there was nothing more to send, or the daemon takes no more now.
 	if (!container->exit_due || (link->flowing && !zl_link_room(link)))
 		return;
-	container->exit_due = false;
-	zl_send_exited(&container->process, container->oom_killed);
+	tell_exit(container);
 }
 
 // ---- signal
@@ -578,6 +581,8 @@ void zl_container_delete(struct zl_container *container)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	container->deleting = true;
+	// Before the answer to the delete: after that the daemon knows of no such container.
+	tell_exit(container);
 	if (container->starting || zl_runtime_busy(&container->job))
 		return; // goes on in run_done
 	if (container->creating != NULL) {

@@ -81,6 +81,8 @@ static int hello(void *user, Zl__Zone__HelloReply *reply, struct zl_error *err)
 			zl_container_delete(c);
 			continue;
 		}
+		// The reply says that it ended; an event would say it twice.
+		c->exit_due = false;
 		zl_exec_drop_all(c);
 		zl_process_rewind(&c->process);
 		// "Once" means one client, and that is gone with its daemon.
