@@ -7,6 +7,7 @@ files in one directory. Run inside the build root (tools/enter), as root.
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -48,6 +49,7 @@ images:
   dir: {disk}/images
   puller: {build}/storage-driver/zonelet-pull
   puller_user: "{puller}"
+  registry_dir: {directory}/certs.d
 """
 
 
@@ -60,12 +62,51 @@ def _open_to_all(path):
     return True
 
 
+def build_directory():
+    """The programs with sanitizers if they are built, else those of the package; None if neither is."""
+    for name in ("test", "release"):
+        path = f"{cache.REPO}/build/{name}"
+        if os.path.exists(f"{path}/cri-server/zoneletd"):
+            return path
+    return None
+
+
+@contextlib.contextmanager
+def alone():
+    """One user of a Native at a time, whichever process it is: the leak check looks at the whole machine."""
+    with open("/tmp/zonelet-native.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def picture(node):
+    """What pods of this node make: namespaces, links, leases, files, processes, cgroups, mounts."""
+    def listed(command):
+        return set(node.run(["sh", "-c", f"{command} || true"]).stdout.split("\n"))
+    return {
+        "netns": listed("ls /run/netns | grep ^zonelet- | grep -v native"),
+        "link": listed("ip -o link | grep -o 'veth[^@: ]*'"),
+        "lease": listed(f"ls {node.directory}/leases/zonelet 2>/dev/null | grep '^[0-9]'"),
+        "file": listed(f"find {node.directory}/run {node.disk}/lib {node.directory}/cni -mindepth 1 "
+                       "-not -name 'state.db*' 2>/dev/null"),
+        "process": listed(f"pgrep -af '^[^ ]*(zonelet-supervisor|zonelet-pull|mkfs.erofs) .*{node.directory}'"),
+        "cgroup": listed("find /sys/fs/cgroup -path '*zonelet*' -type d"),
+        "mount": listed("cut -d' ' -f5 /proc/self/mountinfo"),
+        "rule": listed("nft list ruleset 2>/dev/null | grep -c dnat"),
+    }
+
+
+def difference(before, after):
+    return {kind: sorted(after[kind] - before[kind]) for kind in before if after[kind] - before[kind]}
+
+
 class Native:
     """A zoneletd here, and a place to run commands beside it (see pods.py)."""
 
     kind = "native"
 
-    def __init__(self, build, registries=None):
+    def __init__(self, build, registries=None, mirrored=()):
+        """`registries` are served on this network's loopback, the plain one as a mirror of the hosts `mirrored`."""
         self.build = build
         self.directory = tempfile.mkdtemp(prefix="zonelet-native-", dir="/run")
         # EROFS mounts files of a real file system only, and /run is a tmpfs.
@@ -93,6 +134,14 @@ class Native:
                                      puller="nobody" if _open_to_all(self.disk) else ""))
         if registries:
             self._forward(registries)
+        for host in mirrored:
+            self._mirror(host)
+
+    def _mirror(self, host):
+        from images import PLAIN
+        os.makedirs(f"{self.directory}/certs.d/{host}")
+        with open(f"{self.directory}/certs.d/{host}/hosts.toml", "w", encoding="ascii") as file:
+            file.write(f'server = "http://127.0.0.1:{PLAIN}"\n')
 
     def _forward(self, registries):
         """The registries' sockets as ports of this network's loopback."""

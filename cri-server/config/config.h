@@ -58,6 +58,9 @@ struct zl_config {
 		int64_t idle_timeout_ns; // of a client's connection
 	} streaming;
 	struct {
+		const char *const *namespaces; // whose pods may leave `zone` for `host`
+	} host_pods;
+	struct {
 		const char *conf_dir;
 		const char *const *bin_dirs;
 		const char *cache_dir;

@@ -90,6 +90,11 @@ const struct zl_key zl_keys[] = {
         {"streaming.idle_timeout", ZL_KEY_DURATION, AT(streaming.idle_timeout_ns), "4h",
                 .least = ZL_NS_PER_SECOND, .most = INT64_C(720) * 3600 * ZL_NS_PER_SECOND,
                 .help = "A client's connection ends when no byte went either way for so long."},
+        {"host_pods.namespaces", ZL_KEY_TEXTS, AT(host_pods.namespaces), "",
+                .help = "Kubernetes namespaces whose pods run under the host handler, with a "
+                        "line in the log, when they are for zone and ask for a namespace of the "
+                        "node (hostNetwork, hostPID, hostIPC). \"*\" means all. Pods of others "
+                        "are refused."},
 
         {"cni.conf_dir", ZL_KEY_PATH, AT(cni.conf_dir), "/etc/cni/net.d",
                 .help = "Directory of CNI configurations; the first by name is used."},

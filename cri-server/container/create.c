@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // CreateContainer and RemoveContainer.
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/strv.h"
 #include "cri-server/container/container.h"
 #include "cri-server/container/peer.h"
+#include "cri-server/oci/apparmor.h"
+#include "cri-server/oci/seccomp.h"
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
 #include "cri-server/sandbox/share.h"
 
-enum { GROUPS_MAX = 64 };
+enum { GROUPS_MAX = 64, STATUS_MAX = 64 * 1024, APPARMOR_MAX = 4 * 1024 * 1024 };
 
 static int check_config(const Runtime__V1__CreateContainerRequest *request, struct zl_error *err)
 {
@@ -55,6 +59,36 @@ const char *zl_container_cgroup(struct zl_container *container, struct zl_arena 
 	return zl_arena_printf(arena, "%s/%s", parent, container->id);
 }
 
+// The bounding set that this process can pass on (proc_pid_status(5)); a zone has all.
+static uint64_t available_capabilities(const struct zl_sandbox *sandbox)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+	const char *line;
+
+	if (sandbox->backend->zone ||
+	        zl_file_read("/proc/self/status", STATUS_MAX, &text, NULL) < 0)
+		return 0;
+	line = strstr(zl_buffer_string(&text), "CapBnd:");
+	return line != NULL ? strtoull(line + strlen("CapBnd:"), NULL, 16) : 0;
+}
+
+// The text of the seccomp profile that the container names, in `text`; NULL if it names none.
+static int read_profile(const struct zl_container *container, struct zl_buffer *text,
+        const char **ret, struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
+	const char *path = lin != NULL ? zl_seccomp_profile_path(lin->security_context) : NULL;
+
+	*ret = NULL;
+	if (path == NULL || path[0] != '/')
+		return 0;
+	if (zl_file_read(path, ZL_SECCOMP_PROFILE_MAX, text, err) < 0)
+		return zl_error_wrap(err, "container %s: its seccomp profile",
+		        container->config->metadata->name);
+	*ret = zl_buffer_string(text);
+	return 0;
+}
+
 static int make_spec(
         struct zl_container *container, const struct zl_image *image, struct zl_error *err)
 {
@@ -68,6 +102,8 @@ static int make_spec(
 	        .hostname = sandbox->hostname,
 	        .zone = sandbox->backend->zone,
 	};
+	zl_auto(buffer) struct zl_buffer profile = ZL_BUFFER_INIT;
+	zl_auto(buffer) struct zl_buffer apparmor = ZL_BUFFER_INIT;
 	zl_auto(free) char *spec = NULL;
 
 	if (sandbox->backend->mounts_plan != NULL &&
@@ -75,6 +111,12 @@ static int make_spec(
 		return -1;
 	input.mount_sources = container->share_sources;
 	input.cgroups_path = zl_container_cgroup(container, &container->arena);
+	input.capabilities = available_capabilities(sandbox);
+	if (read_profile(container, &profile, &input.seccomp_profile, err) < 0)
+		return -1;
+	if (!sandbox->backend->zone &&
+	        zl_file_read(ZL_APPARMOR_PROFILES, APPARMOR_MAX, &apparmor, NULL) == 0)
+		input.apparmor_profiles = zl_buffer_string(&apparmor);
 	spec = zl_oci_spec(&input, err);
 	if (spec == NULL)
 		return -1;
@@ -117,6 +159,46 @@ static int fill_user(struct zl_container *container, const char *user,
 	return 0;
 }
 
+static int add_image_volume(struct zl_container *container, const Runtime__V1__Mount *mount,
+        struct zl_zone_image_volume *ret, struct zl_arena *arena, struct zl_error *err)
+{
+	struct zl_store *store = container->sandbox->services->store;
+	zl_auto(image) struct zl_image *image = zl_store_image(store, mount->image->image, err);
+	zl_auto(strv) char **files =
+	        image != NULL ? zl_store_image_files(store, image->id, err) : NULL;
+	size_t count = zl_strv_length(files);
+	const char **copy;
+
+	if (files == NULL)
+		return zl_error_wrap(err, "image volume at %s: image %s (pull it first)",
+		        mount->container_path, mount->image->image);
+	copy = zl_arena_array(arena, count + 1, sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		copy[i] = zl_arena_strdup(arena, files[i]);
+	ret->image_files = copy;
+	ret->sub_path = mount->image_sub_path;
+	return 0;
+}
+
+// In the order of the mounts, which is how the spec counts them.
+static int fill_image_volumes(struct zl_container *container, struct zl_zone_container *what,
+        struct zl_arena *arena, struct zl_error *err)
+{
+	const Runtime__V1__ContainerConfig *c = container->config;
+	struct zl_zone_image_volume *volumes = zl_arena_array(arena, c->n_mounts, sizeof(*volumes));
+
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		if (!zl_oci_is_image(c->mounts[i]))
+			continue;
+		if (add_image_volume(container, c->mounts[i], &volumes[what->image_volume_count],
+		            arena, err) < 0)
+			return -1;
+		what->image_volume_count++;
+	}
+	what->image_volumes = volumes;
+	return 0;
+}
+
 static int create_in_zone(struct zl_container *container, const struct zl_image *image,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
@@ -133,7 +215,8 @@ static int create_in_zone(struct zl_container *container, const struct zl_image 
 	};
 	uint32_t groups[GROUPS_MAX];
 
-	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0)
+	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0 ||
+	        fill_image_volumes(container, &what, &arena, err) < 0)
 		return -1;
 	if (container->sandbox->backend->mounts_add != NULL &&
 	        container->sandbox->backend->mounts_add(container, cancel, err) < 0)

@@ -113,10 +113,22 @@ static int parse_list(
 	return 0;
 }
 
+static int check_available(uint64_t wanted, uint64_t available, struct zl_error *err)
+{
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(names); i++) {
+		if ((wanted & ~available) & (UINT64_C(1) << i))
+			return zl_error_set(err, ZL_FAILED_PRECONDITION,
+			        "capability %s cannot be given: the runtime does not have it "
+			        "itself",
+			        names[i]);
+	}
+	return 0;
+}
+
 // ALL in either list comes before single names, and drops come last: "add ALL, drop X" and "drop
 // ALL, add X" both mean what they say. That is how Docker and containerd read such pairs.
-static int apply(const Runtime__V1__Capability *wanted, uint64_t *set, uint64_t *ambient,
-        struct zl_error *err)
+static int apply(const Runtime__V1__Capability *wanted, uint64_t available, uint64_t *set,
+        uint64_t *ambient, struct zl_error *err)
 {
 	struct list add;
 	struct list drop;
@@ -128,12 +140,14 @@ static int apply(const Runtime__V1__Capability *wanted, uint64_t *set, uint64_t 
 	        parse_list(wanted->add_ambient_capabilities, wanted->n_add_ambient_capabilities,
 	                &keep, err) < 0)
 		return -1;
+	if (check_available((add.single | keep.single) & ~drop.single, available, err) < 0)
+		return -1;
 	if (add.all)
-		*set = ALL_CAPABILITIES;
+		*set = available;
 	if (drop.all)
 		*set = 0;
 	*set = (*set | add.single) & ~drop.single;
-	*ambient = keep.all ? ALL_CAPABILITIES : keep.single;
+	*ambient = keep.all ? available : keep.single;
 	*set |= *ambient;
 	return 0;
 }
@@ -149,20 +163,22 @@ static json_t *to_list(uint64_t set)
 	return list;
 }
 
-json_t *zl_oci_capabilities(
-        const Runtime__V1__LinuxContainerSecurityContext *context, struct zl_error *err)
+json_t *zl_oci_capabilities(const Runtime__V1__LinuxContainerSecurityContext *context,
+        uint64_t available, struct zl_error *err)
 {
 	uint64_t set = 0;
 	uint64_t ambient = 0;
 	json_t *object;
 
+	available = available == 0 ? ALL_CAPABILITIES : available & ALL_CAPABILITIES;
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(defaults); i++)
 		set |= parse_name(defaults[i]);
 	if (context != NULL && context->privileged)
-		set = ALL_CAPABILITIES;
+		set = available;
 	else if (context != NULL && context->capabilities != NULL &&
-	         apply(context->capabilities, &set, &ambient, err) < 0)
+	         apply(context->capabilities, available, &set, &ambient, err) < 0)
 		return NULL;
+	set &= available;
 	object = json_pack("{s:o, s:o, s:o, s:o, s:o}", "bounding", to_list(set), "effective",
 	        to_list(set), "permitted", to_list(set), "inheritable", to_list(ambient), "ambient",
 	        to_list(ambient));

@@ -10,8 +10,11 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "cri-server/oci/apparmor.h"
 #include "cri-server/oci/capability.h"
+#include "cri-server/oci/namespace.h"
 #include "cri-server/oci/resources.h"
+#include "cri-server/oci/seccomp.h"
 #include "cri-server/oci/signal.h"
 
 // All map entries of the generated code have this layout (key and value, both strings).
@@ -174,11 +177,16 @@ static json_t *process(const struct zl_oci_input *in, struct zl_error *err)
 	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
 	zl_auto(json) json_t *args = process_args(in, err);
 	zl_auto(json) json_t *env = args != NULL ? process_env(in, err) : NULL;
-	zl_auto(json) json_t *caps = env != NULL ? zl_oci_capabilities(context, err) : NULL;
+	zl_auto(json) json_t *caps =
+	        env != NULL ? zl_oci_capabilities(context, in->capabilities, err) : NULL;
+	const char *apparmor;
 	json_t *object;
 
-	if (caps == NULL)
+	if (caps == NULL || zl_oci_apparmor(context, in->apparmor_profiles, &apparmor, err) < 0) {
+		if (env != NULL)
+			zl_error_wrap(err, "container %s", in->container->metadata->name);
 		return NULL;
+	}
 	object = json_pack("{s:b, s:{s:i, s:i}, s:O, s:O, s:s, s:O, s:b}", "terminal",
 	        in->container->tty, "user", "uid", 0, "gid", 0, "args", args, "env", env, "cwd",
 	        working_dir(in), "capabilities", caps, "noNewPrivileges", context->no_new_privs);
@@ -189,6 +197,8 @@ static json_t *process(const struct zl_oci_input *in, struct zl_error *err)
 	if (in->container->linux != NULL && in->container->linux->resources != NULL)
 		json_object_set_new(object, "oomScoreAdj",
 		        json_integer(in->container->linux->resources->oom_score_adj));
+	if (apparmor != NULL)
+		json_object_set_new(object, "apparmorProfile", json_string(apparmor));
 	return object;
 }
 
@@ -225,29 +235,84 @@ static json_t *split_options(const char *options, bool writable)
 	return list;
 }
 
-static json_t *bind_mount(const Runtime__V1__Mount *m, const char *source)
+// Later words win: what an image volume is may not be changed by the mount's own.
+static void add_options(json_t *options, const Runtime__V1__Mount *m)
 {
 	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
 	size_t kind =
 	        (size_t)m->propagation < ZL_ARRAY_SIZE(propagation) ? (size_t)m->propagation : 0;
 
-	return json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", m->container_path, "type",
-	        "bind", "source", source != NULL ? source : m->host_path, "options", "rbind",
-	        propagation[kind], m->readonly ? (m->recursive_read_only ? "rro" : "ro") : "rw");
+	append_string(options, "rbind");
+	append_string(options, propagation[kind]);
+	if (!m->readonly)
+		append_string(options, "rw");
+	else
+		append_string(options, m->recursive_read_only ? "rro" : "ro");
+}
+
+// `source`: where the container's place has it; NULL: it is the node's own path.
+static json_t *bind_mount(const Runtime__V1__Mount *m, size_t image, const char *source)
+{
+	json_t *options = json_array();
+	json_t *mount = json_pack("{s:s, s:s, s:o}", "destination", m->container_path, "type",
+	        "bind", "options", options);
+
+	if (zl_oci_is_image(m)) {
+		static const char *const of_image[] = {
+		        "rbind", "rprivate", "ro", "nosuid", "nodev", "noexec"};
+
+		for (size_t i = 0; i < ZL_ARRAY_SIZE(of_image); i++)
+			append_string(options, of_image[i]);
+		json_object_set_new(
+		        mount, "source", json_sprintf(ZL_OCI_IMAGE_VOLUME "%zu", image));
+		return mount;
+	}
+	add_options(options, m);
+	json_object_set_new(mount, "source", json_string(source != NULL ? source : m->host_path));
+	if (m->n_uidmappings > 0 && m->n_gidmappings > 0) {
+		json_object_set_new(
+		        mount, "uidMappings", zl_oci_id_mappings(m->uidmappings, m->n_uidmappings));
+		json_object_set_new(
+		        mount, "gidMappings", zl_oci_id_mappings(m->gidmappings, m->n_gidmappings));
+	}
+	return mount;
+}
+
+bool zl_oci_is_image(const Runtime__V1__Mount *mount)
+{
+	return mount->image != NULL && mount->image->image[0] != '\0';
+}
+
+// CRI, Mount: what excludes what.
+static const char *wrong_mount(const Runtime__V1__Mount *m)
+{
+	bool private = m->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
+
+	if (m->container_path[0] != '/')
+		return "the path in the container is not absolute";
+	if (zl_oci_is_image(m))
+		return m->host_path[0] == '\0' ? NULL : "an image volume has no path on the node";
+	if (m->host_path[0] != '/')
+		return "the path on the node is not absolute";
+	if (m->recursive_read_only && (!m->readonly || !private))
+		return "recursive read-only needs readonly and private propagation";
+	return NULL;
 }
 
 static int check_mount(
         const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
 {
 	const char *name = in->container->metadata->name;
+	const char *wrong = wrong_mount(m);
 
-	if (m->container_path[0] != '/')
+	if (wrong != NULL)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "container %s: mount path \"%s\" is not absolute", name, m->container_path);
-	if (m->image != NULL && m->image->image[0] != '\0')
+		        "container %s: mount of \"%s\" at \"%s\": %s", name, m->host_path,
+		        m->container_path, wrong);
+	if (in->zone && zl_oci_is_image(m))
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: image volume at %s: zonelet does not mount images as "
-		        "volumes yet",
+		        "container %s: image volume at %s: zones do not mount images as volumes "
+		        "yet; use the host handler for this pod",
 		        name, m->container_path);
 	if (in->zone && in->mount_sources == NULL)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
@@ -257,10 +322,30 @@ static int check_mount(
 	return 0;
 }
 
+// crun makes all mounts private first unless it is told otherwise, and nothing would come through.
+static const char *root_propagation(const struct zl_oci_input *in)
+{
+	const char *result = NULL;
+
+	for (size_t i = 0; i < in->container->n_mounts; i++) {
+		switch (in->container->mounts[i]->propagation) {
+		case RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL:
+			return "rshared";
+		case RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER:
+			result = "rslave";
+			break;
+		default:
+			break;
+		}
+	}
+	return result;
+}
+
 static json_t *mounts(const struct zl_oci_input *in, struct zl_error *err)
 {
 	bool privileged = context_of(in->container)->privileged;
 	zl_auto(json) json_t *list = json_array();
+	size_t images = 0;
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(base_mounts); i++) {
 		json_array_append_new(list,
@@ -269,72 +354,19 @@ static json_t *mounts(const struct zl_oci_input *in, struct zl_error *err)
 		                "options", split_options(base_mounts[i].options, privileged)));
 	}
 	for (size_t i = 0; i < in->container->n_mounts; i++) {
-		if (check_mount(in, in->container->mounts[i], err) < 0)
+		const Runtime__V1__Mount *m = in->container->mounts[i];
+
+		if (check_mount(in, m, err) < 0)
 			return NULL;
 		json_array_append_new(
-		        list, bind_mount(in->container->mounts[i],
+		        list, bind_mount(m, images,
 		                      in->mount_sources != NULL ? in->mount_sources[i] : NULL));
+		images += zl_oci_is_image(m) ? 1 : 0;
 	}
 	return zl_take(list);
 }
 
 // ---- linux
-
-static json_t *named_namespace(const char *type, const char *path)
-{
-	if (path == NULL)
-		return json_pack("{s:s}", "type", type);
-	return json_pack("{s:s, s:s}", "type", type, "path", path);
-}
-
-// POD shares the pod's, CONTAINER has its own, NODE the machine's (no entry).
-static int add_pid_namespace(json_t *list, const struct zl_oci_input *in,
-        const Runtime__V1__NamespaceOption *option, struct zl_error *err)
-{
-	switch (option != NULL ? option->pid : RUNTIME__V1__NAMESPACE_MODE__CONTAINER) {
-	case RUNTIME__V1__NAMESPACE_MODE__CONTAINER:
-		json_array_append_new(list, named_namespace("pid", NULL));
-		return 0;
-	case RUNTIME__V1__NAMESPACE_MODE__POD:
-		json_array_append_new(list, named_namespace("pid", ZL_OCI_POD_NAMESPACE));
-		return 0;
-	case RUNTIME__V1__NAMESPACE_MODE__NODE:
-		return 0;
-	default:
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: zonelet does not join the pid namespace of another "
-		        "container (%s) yet; share the pod's instead (shareProcessNamespace)",
-		        in->container->metadata->name, option->target_id);
-	}
-}
-
-static int check_user_namespace(const struct zl_oci_input *in,
-        const Runtime__V1__NamespaceOption *option, struct zl_error *err)
-{
-	if (option == NULL || option->userns_options == NULL ||
-	        option->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__NODE)
-		return 0;
-	return zl_error_set(err, ZL_UNIMPLEMENTED,
-	        "container %s: zonelet does not make user namespaces yet (hostUsers: false)",
-	        in->container->metadata->name);
-}
-
-static json_t *namespaces(const struct zl_oci_input *in, struct zl_error *err)
-{
-	const Runtime__V1__NamespaceOption *option = context_of(in->container)->namespace_options;
-	zl_auto(json) json_t *list = json_array();
-
-	json_array_append_new(list, named_namespace("mount", NULL));
-	json_array_append_new(list, named_namespace("cgroup", NULL));
-	json_array_append_new(list, named_namespace("uts", ZL_OCI_POD_NAMESPACE));
-	json_array_append_new(list, named_namespace("network", ZL_OCI_POD_NAMESPACE));
-	if (option == NULL || option->ipc != RUNTIME__V1__NAMESPACE_MODE__NODE)
-		json_array_append_new(list, named_namespace("ipc", ZL_OCI_POD_NAMESPACE));
-	if (check_user_namespace(in, option, err) < 0 ||
-	        add_pid_namespace(list, in, option, err) < 0)
-		return NULL;
-	return zl_take(list);
-}
 
 static json_t *resources(const struct zl_oci_input *in)
 {
@@ -349,12 +381,6 @@ static json_t *resources(const struct zl_oci_input *in)
 	return object;
 }
 
-static bool wants_own_profile(const Runtime__V1__SecurityProfile *profile)
-{
-	return profile != NULL &&
-	       profile->profile_type == RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
-}
-
 // What is asked for and would silently not be there is refused.
 static int check_security(const struct zl_oci_input *in, struct zl_error *err)
 {
@@ -362,18 +388,11 @@ static int check_security(const struct zl_oci_input *in, struct zl_error *err)
 	const Runtime__V1__PodSandboxConfig *pod = in->pod;
 	const char *name = in->container->metadata->name;
 
-	if (in->container->n_devices > 0)
+	if (in->zone && in->container->n_devices > 0)
 		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: device %s: zonelet does not pass devices yet", name,
-		        in->container->devices[0]->host_path);
-	if (wants_own_profile(context->seccomp))
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: seccomp profile %s: zonelet does not load profiles yet",
-		        name, context->seccomp->localhost_ref);
-	if (wants_own_profile(context->apparmor))
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: AppArmor profile %s: zonelet does not apply profiles yet",
-		        name, context->apparmor->localhost_ref);
+		        "container %s: device %s: a zone has none of the node's devices; use the "
+		        "host handler for this pod",
+		        name, in->container->devices[0]->host_path);
 	if (context->privileged && (pod->linux == NULL || pod->linux->security_context == NULL ||
 	                                   !pod->linux->security_context->privileged))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
@@ -383,26 +402,70 @@ static int check_security(const struct zl_oci_input *in, struct zl_error *err)
 	return 0;
 }
 
-static json_t *linux_section(const struct zl_oci_input *in, struct zl_error *err)
+// The devices that the supervisor is to give it: it knows the place where they are.
+static json_t *devices(const struct zl_oci_input *in)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < in->container->n_devices; i++) {
+		const Runtime__V1__Device *d = in->container->devices[i];
+
+		json_array_append_new(list,
+		        json_pack("{s:s, s:s, s:s}", "source", d->host_path, "path",
+		                d->container_path[0] != '\0' ? d->container_path : d->host_path,
+		                "access", d->permissions[0] != '\0' ? d->permissions : "rwm"));
+	}
+	return json_pack(
+	        "{s:b, s:o}", "all", (int)context_of(in->container)->privileged, "list", list);
+}
+
+static int add_seccomp(json_t *lin, const struct zl_oci_input *in, const json_t *capabilities,
+        struct zl_error *err)
+{
+	json_t *filter;
+
+	if (zl_oci_seccomp(context_of(in->container), json_object_get(capabilities, "bounding"),
+	            in->seccomp_profile, &filter, err) < 0)
+		return zl_error_wrap(err, "container %s", in->container->metadata->name);
+	return filter != NULL ? json_object_set_new(lin, "seccomp", filter) : 0;
+}
+
+static void add_user_mappings(json_t *lin, const struct zl_oci_input *in)
+{
+	const Runtime__V1__UserNamespace *user = zl_pod_user_namespace(in->pod);
+
+	if (user == NULL)
+		return;
+	json_object_set_new(lin, "uidMappings", zl_oci_id_mappings(user->uids, user->n_uids));
+	json_object_set_new(lin, "gidMappings", zl_oci_id_mappings(user->gids, user->n_gids));
+}
+
+static json_t *linux_section(
+        const struct zl_oci_input *in, const json_t *capabilities, struct zl_error *err)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *context = context_of(in->container);
 	zl_auto(json) json_t *namespace_list = NULL;
-	json_t *object;
+	zl_auto(json) json_t *object = NULL;
 
 	if (check_security(in, err) < 0)
 		return NULL;
-	namespace_list = namespaces(in, err);
+	namespace_list = zl_oci_namespaces(in, err);
 	if (namespace_list == NULL)
 		return NULL;
-	object = json_pack("{s:O, s:o, s:s}", "namespaces", namespace_list, "resources",
-	        resources(in), "cgroupsPath", in->cgroups_path);
-	if (object != NULL && !context->privileged) {
+	object = json_pack("{s:O, s:o, s:s, s:o}", "namespaces", namespace_list, "resources",
+	        resources(in), "cgroupsPath", in->cgroups_path, ZL_OCI_DEVICES, devices(in));
+	if (!context->privileged) {
 		json_object_set_new(object, "maskedPaths",
 		        string_list(context->masked_paths, context->n_masked_paths));
 		json_object_set_new(object, "readonlyPaths",
 		        string_list(context->readonly_paths, context->n_readonly_paths));
 	}
-	return object;
+	if (root_propagation(in) != NULL)
+		json_object_set_new(object, "rootfsPropagation", json_string(root_propagation(in)));
+	add_user_mappings(object, in);
+	if (add_seccomp(object, in, capabilities, err) < 0)
+		return NULL;
+	return zl_take(object);
 }
 
 // crun takes orders from annotations with this prefix (hooks' output files, handlers, capabilities
@@ -439,7 +502,9 @@ char *zl_oci_spec(const struct zl_oci_input *in, struct zl_error *err)
 {
 	zl_auto(json) json_t *proc = process(in, err);
 	zl_auto(json) json_t *mount_list = proc != NULL ? mounts(in, err) : NULL;
-	zl_auto(json) json_t *lin = mount_list != NULL ? linux_section(in, err) : NULL;
+	zl_auto(json) json_t *lin =
+	        mount_list != NULL ? linux_section(in, json_object_get(proc, "capabilities"), err)
+	                           : NULL;
 	zl_auto(json) json_t *spec = NULL;
 
 	if (lin == NULL)

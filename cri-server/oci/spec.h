@@ -6,12 +6,14 @@
 // zone and the node's own kernel is a parameter, so that both handlers share this code.
 //
 // Left to the supervisor, which knows the place: root.path, process.user (names are resolved
-// against the container's own files), /dev/shm and /etc/resolv.conf of the pod, and namespaces
-// whose path is ZL_OCI_POD_NAMESPACE.
+// against the container's own files), /dev/shm and /etc/resolv.conf of the pod, namespaces whose
+// path is ZL_OCI_POD_NAMESPACE, devices (ZL_OCI_DEVICES), and the directories of image volumes
+// (ZL_OCI_IMAGE_VOLUME).
 #ifndef ZL_CRI_SERVER_OCI_SPEC_H
 #define ZL_CRI_SERVER_OCI_SPEC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "api.pb-c.h"
 #include "base/error.h"
@@ -20,6 +22,14 @@
 // A namespace path that stands for "the pod's": the supervisor puts the real one, or, in a zone,
 // leaves the entry out, since the zone's own namespaces are the pod's.
 #define ZL_OCI_POD_NAMESPACE "zonelet:pod"
+
+// A mount's source that stands for an image volume: its number follows, counted from 0 in the order
+// of the container's mounts.
+#define ZL_OCI_IMAGE_VOLUME "zonelet:image:"
+
+// The key in `linux` of what devices the container shall have:
+// {"all": privileged, "list": [{"source": path, "path": path in the container, "access": "rwm"}]}
+#define ZL_OCI_DEVICES "zonelet:devices"
 
 struct zl_oci_input {
 	const char *sandbox_id;
@@ -32,7 +42,15 @@ struct zl_oci_input {
 	bool zone;                // it runs in a zone
 	// For each mount of the container, the path where its place has it; NULL: the node's own
 	const char *const *mount_sources;
+	uint64_t capabilities;    // that it can have at all, bit by number; 0: all
+	// The text of the file that zl_seccomp_profile_path names; NULL if it names none.
+	const char *seccomp_profile;
+	// The AppArmor profiles of its kernel (oci/apparmor.h); NULL: it has no AppArmor.
+	const char *apparmor_profiles;
 };
+
+// Whether a mount is an image volume.
+bool zl_oci_is_image(const Runtime__V1__Mount *mount);
 
 // The spec as JSON; the caller frees it. INVALID_ARGUMENT names what in the request is wrong,
 // UNIMPLEMENTED what this version cannot do.

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri-server/runtime/runtime.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/sandbox/services.h"
+
+enum { MAX_FILE_SIZE = 64 };
 
 ZL_RPC_HANDLER(zl_handle_version, struct zl_services, VersionRequest, VersionResponse)
 {
@@ -39,6 +45,27 @@ static void check_runtime(struct zl_services *service, struct zl_error *why)
 		(void)service->hypervisor->ops->host_info(service->hypervisor, &host, why);
 }
 
+// A kernel may be built without user namespaces, and an administrator may allow none
+// (namespaces(7), max_user_namespaces).
+static bool has_user_namespaces(void)
+{
+	zl_auto(buffer) struct zl_buffer text = ZL_BUFFER_INIT;
+
+	return zl_file_read("/proc/sys/user/max_user_namespaces", MAX_FILE_SIZE, &text, NULL) ==
+	               0 &&
+	       strtoul(zl_buffer_string(&text), NULL, 10) > 0;
+}
+
+// Recursive read-only and idmapped mounts are of Linux 5.12; `host` needs 6.12 for its images in
+// any case.
+static void fill_features(const char *handler, Runtime__V1__RuntimeHandlerFeatures *features)
+{
+	if (strcmp(handler, "host") != 0)
+		return;
+	features->recursive_read_only_mounts = true;
+	features->user_namespaces = has_user_namespaces();
+}
+
 static void fill_handlers(
         struct zl_services *service, struct zl_call *call, Runtime__V1__StatusResponse *response)
 {
@@ -53,6 +80,7 @@ static void fill_handlers(
 
 		h->name = zl_call_strdup(call, i < count ? service->config->handlers[i] : "");
 		h->features = ZL_CALL_NEW(call, RuntimeHandlerFeatures, runtime_handler_features);
+		fill_features(i < count ? h->name : service->config->default_handler, h->features);
 		response->runtime_handlers[i] = h;
 	}
 	response->n_runtime_handlers = count + 1;
@@ -75,6 +103,19 @@ static char *network_info(struct zl_services *service, struct zl_call *call)
 	zl_auto(free) char *text = zl_cni_describe(service->cni);
 
 	return zl_call_strdup(call, text != NULL ? text : "{}");
+}
+
+// The keys are containerd's where it has them, since tools look for those: critest asks for
+// stateDir to see whether the file system that containers are on can map owners.
+static char *verbose_config(struct zl_services *service, struct zl_call *call)
+{
+	const struct zl_config *config = service->config;
+	zl_auto(json) json_t *info = json_pack("{s:o, s:s, s:s, s:s}", "stateDir",
+	        json_sprintf("%s/scratch", config->root_dir), "runDir", config->run_dir, "imageDir",
+	        config->images.dir, "defaultHandler", config->default_handler);
+	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
+
+	return zl_call_strdup(call, text);
 }
 
 static void *info_entry(struct zl_call *call, const char *key, const char *value)
@@ -101,10 +142,11 @@ ZL_RPC_HANDLER(zl_handle_status, struct zl_services, StatusRequest, StatusRespon
 	response->features = ZL_CALL_NEW(call, RuntimeFeatures, runtime_features);
 	response->features->supplemental_groups_policy = true;
 	if (request->verbose) {
-		response->info = zl_call_array(call, 2, sizeof(void *));
+		response->info = zl_call_array(call, 3, sizeof(void *));
 		response->info[0] = info_entry(call, "node", verbose_info(service, call));
 		response->info[1] = info_entry(call, "cni", network_info(service, call));
-		response->n_info = 2;
+		response->info[2] = info_entry(call, "config", verbose_config(service, call));
+		response->n_info = 3;
 	}
 	return 0;
 }

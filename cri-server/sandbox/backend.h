@@ -31,6 +31,10 @@ struct zl_backend {
 	// time as the pod's CNI ADD.
 	int (*create)(
 	        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
+	// Makes the pod's network namespace at sandbox->netns, for CNI. NULL: one of the node's
+	// user namespace (zl_netns_create).
+	int (*netns_create)(
+	        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err);
 	// Connects to the supervisor; waits for it as long as the token allows. UNAVAILABLE, with
 	// what became of the zone, when it will never come.
 	struct zl_transport *(*connect)(

@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/cleanup.h"
@@ -64,21 +66,47 @@ static void remove_below(int directory)
 	}
 }
 
+// Version 2's tree: beside the others on a node that has version 1 as well.
+static const char *root2(void)
+{
+	return access(CGROUP_ROOT "/cgroup.procs", F_OK) < 0 &&
+	                       access(CGROUP_ROOT "/unified/cgroup.procs", F_OK) == 0
+	               ? CGROUP_ROOT "/unified"
+	               : CGROUP_ROOT;
+}
+
+// The directories that the supervisor made in version 1 hierarchies, which have nothing below.
+static void remove_version1(const char *path)
+{
+	static const char *const controllers[] = {"memory", "cpu", "cpuacct", "pids", "cpuset"};
+	char full[PATH_MAX];
+
+	if (strcmp(root2(), CGROUP_ROOT) == 0)
+		return;
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(controllers); i++) {
+		(void)snprintf(full, sizeof(full), CGROUP_ROOT "/%s%s", controllers[i], path);
+		(void)rmdir(full);
+	}
+}
+
 int zl_cgroup_remove(const char *path, struct zl_error *err)
 {
 	char full[PATH_MAX];
 	zl_auto(fd) int directory = -1;
 
-	(void)snprintf(full, sizeof(full), CGROUP_ROOT "%s", path);
+	(void)snprintf(full, sizeof(full), "%s%s", root2(), path);
 	directory = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return errno == ENOENT ? 0 : zl_error_errno(err, errno, "open cgroup %s", full);
-	kill_all(directory);
-	if (wait_empty(directory, path, err) < 0)
-		return -1;
-	remove_below(directory);
-	if (rmdir(full) < 0 && errno != ENOENT)
-		return zl_error_errno(err, errno, "remove cgroup %s", full);
+	if (directory < 0 && errno != ENOENT)
+		return zl_error_errno(err, errno, "open cgroup %s", full);
+	if (directory >= 0) {
+		kill_all(directory);
+		if (wait_empty(directory, path, err) < 0)
+			return -1;
+		remove_below(directory);
+		if (rmdir(full) < 0 && errno != ENOENT)
+			return zl_error_errno(err, errno, "remove cgroup %s", full);
+	}
+	remove_version1(path);
 	return 0;
 }
 

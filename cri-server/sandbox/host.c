@@ -5,6 +5,7 @@
 // The process outlives zoneletd and listens on a socket in the sandbox's run directory. All mounts
 // it makes are in its own mount namespace, so they are gone when it is.
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,25 +19,19 @@
 #include "base/spawn.h"
 #include "base/strv.h"
 #include "cri-server/container/container.h"
+#include "cri-server/oci/namespace.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/services.h"
 #include "zone/channel/transport.h"
 
-enum { SUPERVISOR_GRACE_MS = 3000 };
+enum { SUPERVISOR_GRACE_MS = 3000, NETNS_TIMEOUT_MS = 30000 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
-	const Runtime__V1__LinuxSandboxSecurityContext *context =
-	        config->linux != NULL ? config->linux->security_context : NULL;
-
-	if (context != NULL && context->namespace_options != NULL &&
-	        context->namespace_options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "pod %s/%s wants the node's network namespace, which the host handler does "
-		        "not give yet",
-		        config->metadata->namespace_, config->metadata->name);
-	return 0;
+	if (zl_pod_check_user_namespace(config, err) < 0)
+		return -1;
+	return zl_pod_check_sysctls(config, err);
 }
 
 // Beside the sandbox's directory and by its short id: the address of a unix socket has 107 bytes.
@@ -90,8 +85,9 @@ static int spawn_supervisor(struct zl_sandbox *sandbox, struct zl_error *err)
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	const char *program = sandbox->services->config->host.supervisor;
 	const char *state = zl_arena_printf(&arena, "%s/supervisor", sandbox->run_dir);
+	// An empty --netns is the node's.
 	const char *argv[] = {program, "--host", "--state", state, "--listen-fd", "3", "--netns",
-	        sandbox->netns, NULL};
+	        sandbox->netns, zl_pod_node_ipc(sandbox->config) ? "--host-ipc" : NULL, NULL};
 	zl_auto(fd) int log = open_log(sandbox, err);
 	zl_auto(fd) int listener = zl_socket_listen(socket_path(sandbox, &arena), err);
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
@@ -134,6 +130,32 @@ static struct zl_transport *connect_supervisor(
 
 	(void)cancel;
 	return zl_socket_connect(socket_path(sandbox, &arena), err);
+}
+
+// "CONTAINER-ID HOST-ID LENGTH", as user_namespaces(7) has it.
+static const char *id_map(Runtime__V1__IDMapping *const *mappings, struct zl_arena *arena)
+{
+	return zl_arena_printf(arena, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n",
+	        mappings[0]->container_id, mappings[0]->host_id, mappings[0]->length);
+}
+
+// A user namespace is of the process that makes it, and this one has threads: the supervisor's
+// program does it.
+static int netns_create(
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	const Runtime__V1__UserNamespace *user = zl_pod_user_namespace(sandbox->config);
+
+	if (user == NULL)
+		return zl_netns_create(sandbox->netns, err);
+	{
+		const char *const argv[] = {sandbox->services->config->host.supervisor,
+		        "--make-netns", sandbox->netns, id_map(user->uids, &arena),
+		        id_map(user->gids, &arena), NULL};
+
+		return zl_spawn_check(argv, NULL, cancel, NETNS_TIMEOUT_MS, err);
+	}
 }
 
 // CNI has set the pod's namespace up; the supervisor has joined it.
@@ -297,6 +319,7 @@ const struct zl_backend zl_backend_host = {
         .zone = false,
         .check = check,
         .create = create,
+        .netns_create = netns_create,
         .connect = connect_supervisor,
         .network = network,
         .scratch = scratch,

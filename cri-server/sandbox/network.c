@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri-server/sandbox/network.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/strv.h"
+#include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/network_request.h"
 #include "cri-server/sandbox/services.h"
 
@@ -27,6 +31,63 @@ static void *run_add(void *argument)
 	return NULL;
 }
 
+static int create_netns(
+        struct zl_sandbox *sandbox, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	if (sandbox->backend->netns_create != NULL)
+		return sandbox->backend->netns_create(sandbox, cancel, err);
+	return zl_netns_create(sandbox->netns, err);
+}
+
+// The node's addresses of one family: global ones of interfaces that are up.
+static int add_node_ips(char ***ips, const struct ifaddrs *list, int family, struct zl_error *err)
+{
+	for (const struct ifaddrs *each = list; each != NULL; each = each->ifa_next) {
+		char text[INET6_ADDRSTRLEN];
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+		const void *address = &four.sin_addr;
+
+		if (each->ifa_addr == NULL || each->ifa_addr->sa_family != family ||
+		        (each->ifa_flags & IFF_UP) == 0 || (each->ifa_flags & IFF_LOOPBACK) != 0)
+			continue;
+		if (family == AF_INET) {
+			memcpy(&four, each->ifa_addr, sizeof(four));
+		} else {
+			memcpy(&six, each->ifa_addr, sizeof(six));
+			if (IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr))
+				continue;
+			address = &six.sin6_addr;
+		}
+		if (inet_ntop(family, address, text, sizeof(text)) != NULL &&
+		        zl_strv_append(ips, text, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+// A pod on the node's network has the node's addresses; a node without any has none to tell.
+static int set_node_ips(struct zl_sandbox *sandbox, struct zl_error *err)
+{
+	zl_auto(strv) char **ips = NULL;
+	struct ifaddrs *list = NULL;
+	int result;
+
+	if (getifaddrs(&list) < 0)
+		return zl_error_errno(err, errno, "read the node's addresses");
+	result = add_node_ips(&ips, list, AF_INET, err);
+	if (result == 0)
+		result = add_node_ips(&ips, list, AF_INET6, err);
+	freeifaddrs(list);
+	if (result < 0)
+		return -1;
+	pthread_mutex_lock(&sandbox->lock);
+	zl_strv_free(sandbox->ips);
+	sandbox->ips = zl_take(ips);
+	pthread_mutex_unlock(&sandbox->lock);
+	return 0;
+}
+
 int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
@@ -34,9 +95,9 @@ int zl_network_start(struct zl_network_job *job, struct zl_sandbox *sandbox,
 
 	*job = (struct zl_network_job){.sandbox = sandbox, .cancel = cancel, .result = -1};
 	if (sandbox->netns[0] == '\0')
-		return 0;
+		return set_node_ips(sandbox, err);
 	sandbox->network_gone = false;
-	if (zl_netns_create(sandbox->netns, err) < 0)
+	if (create_netns(sandbox, cancel, err) < 0)
 		return -1;
 	failure = pthread_create(&job->thread, NULL, run_add, job);
 	if (failure != 0)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
+#include "cri-server/oci/namespace.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/lifecycle.h"
@@ -47,21 +48,44 @@ static int check_network(const Runtime__V1__PodSandboxConfig *config, struct zl_
 	return zl_network_request(config, &arena, &ignored, err);
 }
 
+// The back end for the pod: the one asked for; or `host` for a pod that no zone can hold, where the
+// administrator allows that.
+static const struct zl_backend *choose_backend(struct zl_services *services,
+        const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
+{
+	const struct zl_backend *backend = zl_backend_find(services, request->runtime_handler, err);
+	const Runtime__V1__PodSandboxMetadata *m = request->config->metadata;
+
+	if (backend == NULL || !backend->zone ||
+	        !zl_pod_may_leave_zone(request->config, services->config->host_pods.namespaces))
+		return backend;
+	backend = zl_backend_find(services, "host", err);
+	if (backend != NULL)
+		zl_log_warning("audit: pod %s/%s (uid %s) wants the node's %s namespace and runs "
+		               "under the host handler: host_pods.namespaces allows it",
+		        m->namespace_, m->name, m->uid, zl_pod_node_namespace(request->config));
+	return backend;
+}
+
 static struct zl_sandbox *new_sandbox(struct zl_services *services,
         const Runtime__V1__RunPodSandboxRequest *request, struct zl_error *err)
 {
 	const struct zl_backend *backend;
+	const char *handler = request->runtime_handler;
 	struct zl_sandbox *sandbox;
 	char id[ZL_ID_SIZE];
 
 	if (check_config(request, err) < 0)
 		return NULL;
-	backend = zl_backend_find(services, request->runtime_handler, err);
+	backend = choose_backend(services, request, err);
 	if (backend == NULL || backend->check(request->config, err) < 0 ||
 	        check_network(request->config, err) < 0 || zl_id_make(id, err) < 0)
 		return NULL;
-	sandbox = zl_sandbox_new(
-	        services, backend, request->runtime_handler, id, request->config, err);
+	// Written down, so that a restart finds it where it runs.
+	if (strcmp(handler[0] != '\0' ? handler : services->config->default_handler,
+	            backend->name) != 0)
+		handler = backend->name;
+	sandbox = zl_sandbox_new(services, backend, handler, id, request->config, err);
 	if (sandbox == NULL)
 		return NULL;
 	if (zl_zone_size(sandbox->config, services->config, services->host.cpus, &sandbox->size,
@@ -144,7 +168,9 @@ static int bring_up(
 	struct zl_error network_error = ZL_ERROR_INIT;
 	int result;
 
-	if (zl_dir_make(sandbox->run_dir, 0700, err) < 0 ||
+	// The root of a user namespace has to come through to its containers; it cannot look
+	// around.
+	if (zl_dir_make(sandbox->run_dir, 0711, err) < 0 ||
 	        zl_network_start(&job, sandbox, cancel, err) < 0)
 		return -1;
 	result = start_place(sandbox, cancel, err);

@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "base/strv.h"
 #include "cri-server/message/message.h"
+#include "cri-server/oci/namespace.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/services.h"
 
@@ -41,11 +42,12 @@ static const char *make_domain_uuid(struct zl_sandbox *sandbox)
 	        id + 16, id + 20);
 }
 
+// A pod on the node's network has its name, too: they share the uts namespace.
 static const char *hostname_of(struct zl_sandbox *sandbox)
 {
 	char node[65] = "localhost";
 
-	if (sandbox->config->hostname[0] != '\0')
+	if (sandbox->config->hostname[0] != '\0' && !zl_pod_node_network(sandbox->config))
 		return sandbox->config->hostname;
 	(void)gethostname(node, sizeof(node) - 1);
 	return zl_arena_strdup(&sandbox->arena, node);
@@ -58,8 +60,10 @@ static void set_names(struct zl_sandbox *sandbox)
 	sandbox->hostname = hostname_of(sandbox);
 	sandbox->run_dir =
 	        zl_arena_printf(&sandbox->arena, "%s/sandboxes/%s", config->run_dir, sandbox->id);
-	sandbox->netns =
-	        zl_arena_printf(&sandbox->arena, "/run/netns/zonelet-%.*s", SHORT_ID, sandbox->id);
+	sandbox->netns = zl_pod_node_network(sandbox->config)
+	                         ? ""
+	                         : zl_arena_printf(&sandbox->arena, "/run/netns/zonelet-%.*s",
+	                                   SHORT_ID, sandbox->id);
 	sandbox->domain_name = sandbox->backend->zone ? make_domain_name(sandbox) : "";
 	sandbox->domain_uuid = sandbox->backend->zone ? make_domain_uuid(sandbox) : "";
 }

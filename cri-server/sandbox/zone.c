@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cri-server/oci/namespace.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/channel.h"
 #include "cri-server/sandbox/lifecycle.h"
@@ -27,26 +28,22 @@ enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64, INTERFACES_MAX = 16 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
-	const Runtime__V1__LinuxSandboxSecurityContext *context =
-	        config->linux != NULL ? config->linux->security_context : NULL;
-	const Runtime__V1__NamespaceOption *options =
-	        context != NULL ? context->namespace_options : NULL;
-	const char *what = NULL;
+	const char *what = zl_pod_node_namespace(config);
 
-	if (options == NULL)
-		return 0;
-	if (options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
-		what = "network";
-	else if (options->pid == RUNTIME__V1__NAMESPACE_MODE__NODE)
-		what = "pid";
-	else if (options->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
-		what = "ipc";
-	if (what == NULL)
-		return 0;
-	return zl_error_set(err, ZL_INVALID_ARGUMENT,
-	        "pod %s/%s wants the node's %s namespace, which a zone cannot share; run it with "
-	        "the handler \"host\" (runtimeClassName)",
-	        config->metadata->namespace_, config->metadata->name, what);
+	if (what != NULL)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "pod %s/%s wants the node's %s namespace, which a zone cannot share; run "
+		        "it with the handler \"host\" (runtimeClassName), or allow its namespace "
+		        "in "
+		        "host_pods.namespaces",
+		        config->metadata->namespace_, config->metadata->name, what);
+	if (zl_pod_user_namespace(config) != NULL)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "pod %s/%s wants a user namespace (hostUsers: false), which a zone does "
+		        "not make: its kernel is the pod's own; run it with the handler \"host\" "
+		        "(runtimeClassName)",
+		        config->metadata->namespace_, config->metadata->name);
+	return 0;
 }
 
 // ---- the domain

@@ -43,22 +43,22 @@ NAMES = ["busybox", "busybox-zstd", "busybox-tar", "busybox-docker", "layers", "
 
 
 def made():
-    """The directory with storage/ (a registry's), oci/ (the images' layout), and the keys of `_make_keys`."""
+    """The directory with storage/ (a registry's), oci/ (the images' layout), and the keys of `make_keys`."""
     versions = subprocess.run([BUSYBOX], capture_output=True, text=True, check=False).stdout.splitlines()[0]
     key = cache.digest(versions, f"@{HERE}/build.py", f"@{HERE}/pause.c", f"@{HERE}/__init__.py")
 
     def build(directory):
         layout = f"{directory}/oci"
         _make_images(layout)
-        _make_keys(directory)
-        _fill_storage(layout, f"{directory}/storage")
+        make_keys(directory)
+        fill_storage(f"{directory}/storage", lambda url: [_push(layout, name, f"{url}/{name}:1") for name in NAMES])
 
     result = cache.make("images", key, build, "made the test images")
     cache.prune("images", 2)
     return result
 
 
-class _Image:
+class Image:
     """An image under construction in an OCI layout."""
 
     def __init__(self, layout, name, base=None):
@@ -98,30 +98,35 @@ def write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def fill_busybox(root):
+    """A root file system of busybox: directories, applets as hard links, users."""
+    for name in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "home/app", "root", "var/www", "run", "proc", "sys", "dev",
+                 "tmp"):
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    os.chmod(f"{root}/tmp", 0o1777)
+    shutil.copy(BUSYBOX, f"{root}/bin/busybox")
+    applets = subprocess.run([BUSYBOX, "--list-full"], capture_output=True, text=True, check=True).stdout.split()
+    for applet in applets:
+        if not os.path.exists(f"{root}/{applet}"):
+            os.makedirs(os.path.dirname(f"{root}/{applet}"), exist_ok=True)
+            os.link(f"{root}/bin/busybox", f"{root}/{applet}")
+    write(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+                                "app:x:1000:1000::/home/app:/bin/sh\n")
+    write(f"{root}/etc/group", "root:x:0:\nnobody:x:65534:\napp:x:1000:\nextra:x:2000:app\n")
+    write(f"{root}/var/www/index.html", "hello from a zone\n")
+    os.chown(f"{root}/home/app", 1000, 1000)
+
+
 def _make_busybox(layout):
-    image = _Image(layout, "busybox")
+    image = Image(layout, "busybox")
     with image.layer() as root:
-        for name in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "home/app", "root", "var/www", "run", "proc", "sys",
-                     "dev", "tmp"):
-            os.makedirs(f"{root}/{name}", exist_ok=True)
-        os.chmod(f"{root}/tmp", 0o1777)
-        shutil.copy(BUSYBOX, f"{root}/bin/busybox")
-        applets = subprocess.run([BUSYBOX, "--list-full"], capture_output=True, text=True, check=True).stdout.split()
-        for applet in applets:
-            if not os.path.exists(f"{root}/{applet}"):
-                os.makedirs(os.path.dirname(f"{root}/{applet}"), exist_ok=True)
-                os.link(f"{root}/bin/busybox", f"{root}/{applet}")
-        write(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
-                                    "app:x:1000:1000::/home/app:/bin/sh\n")
-        write(f"{root}/etc/group", "root:x:0:\nnobody:x:65534:\napp:x:1000:\nextra:x:2000:app\n")
-        write(f"{root}/var/www/index.html", "hello from a zone\n")
-        os.chown(f"{root}/home/app", 1000, 1000)
+        fill_busybox(root)
     image.config("--config.cmd", "sh", "--config.env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "--architecture", "amd64",
                  "--os", "linux")
 
 
 def _make_layers(layout):
-    image = _Image(layout, "layers", "busybox")
+    image = Image(layout, "layers", "busybox")
     with image.layer() as root:
         write(f"{root}/data/replaced", "lower\n")
         write(f"{root}/data/removed", "lower\n")
@@ -146,7 +151,7 @@ def _make_layers(layout):
 
 
 def _make_big(layout):
-    image = _Image(layout, "big", "busybox")
+    image = Image(layout, "big", "busybox")
     with image.layer() as root:
         os.makedirs(f"{root}/data")
         with open(f"{root}/data/noise", "wb") as file:
@@ -154,7 +159,7 @@ def _make_big(layout):
 
 
 def _make_user(layout):
-    image = _Image(layout, "user", "busybox")
+    image = Image(layout, "user", "busybox")
     image.config("--config.user", "app", "--config.workingdir", "/home/app", "--config.env", "GREETING=hello",
                  "--config.entrypoint", "/bin/sh", "--config.entrypoint", "-c",
                  "--config.cmd", "id; pwd; echo $GREETING; exec sleep 3600",
@@ -163,14 +168,14 @@ def _make_user(layout):
 
 
 def _make_arm64(layout):
-    image = _Image(layout, "arm64only")
+    image = Image(layout, "arm64only")
     with image.layer() as root:
         write(f"{root}/architecture", "arm64\n")
     image.config("--architecture", "arm64", "--os", "linux", "--config.cmd", "/bin/sh")
 
 
 def _make_pause(layout):
-    image = _Image(layout, "pause")
+    image = Image(layout, "pause")
     with image.layer() as root:
         tool(["gcc", "-static", "-Os", "-s", "-o", f"{root}/pause", f"{HERE}/pause.c"], LOG)
     image.config("--architecture", "amd64", "--os", "linux", "--config.entrypoint", "/pause")
@@ -199,7 +204,7 @@ def _make_index(layout, name, parts):
         json.dump(index, file)
 
 
-def _make_keys(directory):
+def make_keys(directory):
     """ca.crt, a certificate for the registries (tls.crt, tls.key), the tokens' signer (token.*), htpasswd."""
     openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500"]
     tool([*openssl, "-subj", "/CN=lab CA", "-keyout", f"{directory}/ca.key", "-out", f"{directory}/ca.crt"], LOG)
@@ -212,8 +217,8 @@ def _make_keys(directory):
     tool(["htpasswd", "-cbB", f"{directory}/htpasswd", USER, PASSWORD], LOG)
 
 
-def _fill_storage(layout, storage):
-    """Pushes every image through a registry that runs for as long as that takes."""
+def fill_storage(storage, push):
+    """Fills a registry's storage: push(url) pushes through a registry that runs for as long as that takes."""
     with tempfile.TemporaryDirectory() as work, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -225,8 +230,7 @@ def _fill_storage(layout, storage):
                 subprocess.Popen(["docker-registry", "serve", f"{work}/config.yml"], stdout=log, stderr=log) as registry:
             try:
                 _wait_port(port, registry)
-                for name in NAMES:
-                    _push(layout, name, f"docker://127.0.0.1:{port}/{name}:1")
+                push(f"docker://127.0.0.1:{port}")
             finally:
                 registry.terminate()
 
@@ -241,17 +245,23 @@ def _wait_port(port, registry):
         time.sleep(0.02)
 
 
+def copy_image(source, target, *options):
+    """skopeo copy, over plain HTTP to a registry."""
+    if target.startswith("docker:"):
+        options = ("--dest-tls-verify=false", *options)
+    tool(["skopeo", "--insecure-policy", "copy", "--quiet", "--all", *options, source, target], LOG)
+
+
 def _push(layout, name, target):
     """Pushes one image; three are the busybox image in another form."""
-    copy = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all"]
     source = f"oci:{layout}:{'busybox' if name in FORMS else name}"
     how, options = FORMS.get(name, ("direct", []))
     with tempfile.TemporaryDirectory() as work:
         if how == "repacked":
             # Only a copy into a directory packs anew what is packed already.
-            tool([*copy, *options, source, f"dir:{work}/image"], LOG)
+            copy_image(source, f"dir:{work}/image", *options)
             source, options = f"dir:{work}/image", []
-        tool([*copy, "--dest-tls-verify=false", *options, source, target], LOG)
+        copy_image(source, target, *options)
 
 
 if __name__ == "__main__":

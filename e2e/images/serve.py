@@ -45,10 +45,13 @@ class UnixServer(socketserver.ThreadingMixIn, HTTPServer):
 
 
 class Registries:
-    """The running registries. `directory` is what a machine is started with (Machine.start)."""
+    """The running registries. `directory` is what a machine is started with (Machine.start).
 
-    def __init__(self, directory=None):
-        self.images = build.made()
+    `images` is what they serve: a thing as build.made() makes it, which is the default.
+    """
+
+    def __init__(self, directory=None, images=None):
+        self.images = images or build.made()
         self.own = directory is None
         # A short path: the address of a unix socket has 107 bytes.
         self.directory = directory or tempfile.mkdtemp(prefix="zonelet-registry-", dir="/tmp")

@@ -2,8 +2,6 @@
 """zoneletd with the host handler on this machine: what it does with pods, and what a kill leaves."""
 
 import concurrent.futures
-import fcntl
-import os
 import subprocess
 import time
 
@@ -11,34 +9,23 @@ import pytest
 
 from images import FAULTS as MISBEHAVING
 from images import PLAIN
-from lab import cache
-from native import Native
+from native import Native, alone, build_directory, difference, picture
 from pods import Crictl, CrictlError, log_text, run_pod
 
 IMAGE = f"127.0.0.1:{PLAIN}/busybox:1"
 
 
-def build_directory():
-    """The programs with sanitizers if they are built, else those of the package."""
-    for name in ("test", "release"):
-        path = f"{cache.REPO}/build/{name}"
-        if os.path.exists(f"{path}/cri-server/zoneletd"):
-            return path
-    pytest.fail("zoneletd is not built: run `make test-unit` or `make build` first", pytrace=False)
-    return None
-
-
 @pytest.fixture
-def alone():
-    """One test with a daemon here at a time, whichever process runs it: the leak check looks at the whole machine."""
-    with open("/tmp/zonelet-native.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def native(registry):
+    build = build_directory()
+    if not build:
+        pytest.fail("zoneletd is not built: run `make test-unit` or `make build` first", pytrace=False)
+    with alone():
+        yield from start_native(build, registry)
 
 
-@pytest.fixture
-def native(registry, alone):
-    node = Native(build_directory(), registry)
+def start_native(build, registry):
+    node = Native(build, registry)
     try:
         node.start()
         node.crictl = Crictl(node, node.socket)
@@ -53,27 +40,6 @@ def native(registry, alone):
         raise
     finally:
         node.close()
-
-
-def picture(node):
-    """What pods of this node make: namespaces, links, leases, files, processes, cgroups, mounts."""
-    def listed(command):
-        return set(node.run(["sh", "-c", f"{command} || true"]).stdout.split("\n"))
-    return {
-        "netns": listed("ls /run/netns | grep ^zonelet- | grep -v native"),
-        "link": listed("ip -o link | grep -o 'veth[^@: ]*'"),
-        "lease": listed(f"ls {node.directory}/leases/zonelet 2>/dev/null | grep '^[0-9]'"),
-        "file": listed(f"find {node.directory}/run {node.disk}/lib {node.directory}/cni -mindepth 1 "
-                       "-not -name 'state.db*' 2>/dev/null"),
-        "process": listed(f"pgrep -f '^[^ ]*(zonelet-supervisor|zonelet-pull|mkfs.erofs).*{node.directory}' -a"),
-        "cgroup": listed("find /sys/fs/cgroup -path '*zonelet*' -type d"),
-        "mount": listed("cut -d' ' -f5 /proc/self/mountinfo"),
-        "rule": listed("nft list ruleset 2>/dev/null | grep -c dnat"),
-    }
-
-
-def difference(before, after):
-    return {kind: sorted(after[kind] - before[kind]) for kind in before if after[kind] - before[kind]}
 
 
 def test_life_of_a_pod(native):
@@ -218,6 +184,151 @@ def test_events(native):
     finally:
         events.kill()
         events.wait()
+
+
+def node_namespaces(**modes):
+    return {"security_context": {"namespace_options": {"pid": 1, **modes}}}
+
+
+def test_the_nodes_network(native):
+    native.run(["ip", "link", "add", "node0", "type", "veth", "peer", "name", "node1"])
+    native.run(["ip", "address", "add", "192.0.2.8/32", "dev", "node0"])
+    native.run(["ip", "link", "set", "node0", "up"])
+    pod = run_pod(native.crictl, "network", linux=node_namespaces(network=2))
+    container = pod.container(IMAGE, "exec sleep 1000", linux=node_namespaces(network=2))
+    assert pod.ip() == "192.0.2.8"
+    assert "node0" in native.crictl("exec", "-s", container, "ip", "link")
+    assert native.crictl("exec", "-s", container, "hostname").split() == native.run(["hostname"]).stdout.split()
+    pod.remove()
+    with pytest.raises(CrictlError, match="net.ipv4.ip_forward would change the node") as error:
+        run_pod(native.crictl, "sysctl", linux={**node_namespaces(network=2), "sysctls": {"net.ipv4.ip_forward": "1"}})
+    assert error.value.code == "InvalidArgument"
+    native.run(["ip", "link", "del", "node0"])
+
+
+def test_sysctls_of_the_node_are_refused(native):
+    pod = run_pod(native.crictl, "sysctls", linux={"sysctls": {"net.ipv4.ip_forward": "1"}})
+    container = pod.container(IMAGE, "exec sleep 1000")
+    assert native.crictl("exec", "-s", container, "cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
+    pod.remove()
+    with pytest.raises(CrictlError, match="kernel.panic would change the node") as error:
+        run_pod(native.crictl, "panic", linux={"sysctls": {"kernel.panic": "10"}})
+    assert error.value.code == "InvalidArgument"
+
+
+MAP = [{"host_id": 100000, "container_id": 0, "length": 65536}]
+
+
+def test_a_user_namespace(native, tmp_path):
+    options = {"userns_options": {"mode": 0, "uids": MAP, "gids": MAP}, "pid": 0}
+    volume = native.directory + "/volume"
+    native.run(["sh", "-c", f"mkdir {volume}; echo mine >{volume}/file; chmod 600 {volume}/file"])
+    pod = run_pod(native.crictl, "user", linux={"security_context": {"namespace_options": options},
+                                                "sysctls": {"net.ipv4.ip_forward": "1"}})
+    mounts = [{"host_path": volume, "container_path": "/volume", "uidMappings": MAP, "gidMappings": MAP}]
+    container = pod.container(IMAGE, "id -u; cat /proc/self/uid_map; cat /volume/file; echo >/volume/new; "
+                                     "chown app /etc/passwd && stat -c %U /etc/passwd; hostname; exec sleep 1000",
+                              mounts=mounts, linux={"security_context": {"namespace_options": options}})
+    deadline = time.monotonic() + 10
+    while len(pod.log().splitlines()) < 5:
+        assert time.monotonic() < deadline, pod.log()
+        time.sleep(0.05)
+    assert log_text(pod.log()).split() == ["0", "0", "100000", "65536", "mine", "app", "user"]
+    # Root of the pod is nobody on the node, and owns there what the mount was mapped for.
+    pid = native.crictl.json("inspect", container)["info"]["pid"]
+    assert native.run(["stat", "-c", "%u", f"/proc/{pid}/root/etc/passwd"]).stdout == "101000\n"
+    assert native.run(["stat", "-c", "%u", f"{volume}/new"]).stdout == "0\n"
+    assert native.crictl("exec", "-s", container, "cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
+    # The daemon finds it again.
+    native.kill()
+    native.start()
+    assert native.crictl("exec", "-s", container, "id", "-u").strip() == "0"
+    pod.remove()
+
+
+def test_pid_of_another_container(native):
+    pod = run_pod(native.crictl, "target", linux=node_namespaces())
+    target = pod.container(IMAGE, "exec sleep 1234")
+    debug = pod.container(IMAGE, "exec sleep 1000", name="debug", linux=node_namespaces(pid=3, target_id=target))
+    assert "sleep 1234" in native.crictl("exec", "-s", debug, "ps", "-o", "args")
+    native.crictl("stop", "-t", "0", target)
+    with pytest.raises(CrictlError, match="is not running") as error:
+        pod.container(IMAGE, "exec sleep 1000", name="late", linux=node_namespaces(pid=3, target_id=target))
+    assert error.value.code == "FailedPrecondition"
+    pod.remove()
+
+
+def test_an_image_as_a_volume(native):
+    other = f"127.0.0.1:{PLAIN}/layers:1"
+    native.crictl("pull", other)
+    pod = run_pod(native.crictl, "volume")
+    mounts = [{"container_path": "/all", "image": {"image": other}},
+              {"container_path": "/part", "image": {"image": other}, "image_sub_path": "data/directory"}]
+    container = pod.container(IMAGE, "exec sleep 1000", mounts=mounts)
+    assert native.crictl("exec", "-s", container, "cat", "/all/data/replaced", "/part/two").split() == ["upper"] * 2
+    with pytest.raises(CrictlError, match="Read-only file system"):
+        native.crictl("exec", "-s", container, "touch", "/part/new")
+    with pytest.raises(CrictlError, match="not executable"):
+        native.crictl("exec", "-s", container, "/all/data/program")
+    for path in ("nothing", "etc/../../../../etc/shadow"):
+        with pytest.raises(CrictlError, match=f"the image has no .*{path}") as error:
+            pod.container(IMAGE, name=f"wrong{len(path)}", mounts=[{**mounts[1], "image_sub_path": path}])
+        assert error.value.code == "NotFound"
+    pod.remove()
+    native.crictl("rmi", other)
+
+
+def test_volumes_of_the_node(native):
+    pod = run_pod(native.crictl, "volumes")
+    with pytest.raises(CrictlError, match="mount of /no/such/place") as error:
+        pod.container(IMAGE, mounts=[{"host_path": "/no/such/place", "container_path": "/x"}])
+    assert error.value.code == "NotFound"
+    # tools/enter's mounts are private: nothing could go either way.
+    with pytest.raises(CrictlError, match="not shared") as error:
+        pod.container(IMAGE, name="shared", mounts=[{"host_path": native.directory, "container_path": "/x", "propagation": 2}])
+    assert error.value.code == "FailedPrecondition"
+    pod.remove()
+
+
+def test_devices(native):
+    pod = run_pod(native.crictl, "devices", linux={"security_context": {"privileged": True}})
+    container = pod.container(IMAGE, "exec sleep 1000", name="one",
+                              devices=[{"host_path": "/dev/kmsg", "container_path": "/dev/own", "permissions": "r"}])
+    assert "1, " in native.crictl("exec", "-s", container, "ls", "-l", "/dev/own")
+    with pytest.raises(CrictlError, match="not permitted"):
+        native.crictl("exec", "-s", container, "sh", "-c", "echo >/dev/own")
+    everything = pod.container(IMAGE, "exec sleep 1000", name="all", linux={"security_context": {"privileged": True}})
+    assert "kmsg" in native.crictl("exec", "-s", everything, "ls", "/dev").split()
+    assert "kmsg" not in native.crictl("exec", "-s", container, "ls", "/dev").split()
+    with pytest.raises(CrictlError, match="/dev/nothing") as error:
+        pod.container(IMAGE, name="none", devices=[{"host_path": "/dev/nothing"}])
+    assert error.value.code == "NotFound"
+    pod.remove()
+
+
+def test_the_default_filter(native):
+    pod = run_pod(native.crictl, "seccomp")
+    container = pod.container(IMAGE, "exec sleep 1000", linux={"security_context": {"seccomp": {"profile_type": 0}}})
+    run = lambda *words: native.crictl("exec", "-s", container, *words)  # noqa: E731
+    assert "2" in run("grep", "Seccomp:", "/proc/self/status")
+    for words in (["unshare", "-r", "true"], ["mount", "-t", "tmpfs", "x", "/tmp"], ["hostname", "x"]):
+        with pytest.raises(CrictlError, match="not permitted|permission denied"):
+            run(*words)
+    # What programs need works: processes, pipes, sockets, other users.
+    assert run("sh", "-c", "ls / | wc -l; nc -l -p 1234 >/tmp/got & "
+                           "until echo x | nc 127.0.0.1 1234; do :; done 2>/dev/null; wait; cat /tmp/got").split()[-1] == "x"
+    pod.remove()
+
+
+def test_stop_right_after_start(native):
+    """The kernel drops a signal that the first process of a pid namespace does not handle yet."""
+    pod = run_pod(native.crictl, "early", linux=node_namespaces())
+    container = pod.container(IMAGE, "sleep 1; trap 'exit 5' TERM; while :; do sleep 0.1; done", linux=node_namespaces())
+    started = time.monotonic()
+    native.crictl("stop", "-t", "30", container)
+    assert time.monotonic() - started < 20
+    assert native.crictl.json("inspect", container)["status"]["exitCode"] == 5
+    pod.remove()
 
 
 FAULTS = [("drop-always", "Unavailable"), ("other-bytes", "DataLoss"), ("other-diff-id", "DataLoss"),

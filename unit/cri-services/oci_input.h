@@ -48,6 +48,8 @@ Suite *suite_oci_process(void);
 Suite *suite_oci_capability(void);
 Suite *suite_oci_mounts(void);
 Suite *suite_oci_linux(void);
+Suite *suite_oci_namespace(void);
+Suite *suite_oci_seccomp(void);
 Suite *suite_oci_exec(void);
 Suite *suite_signal(void);
 

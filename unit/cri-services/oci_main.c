@@ -11,6 +11,8 @@ int main(void)
 	srunner_add_suite(runner, suite_oci_capability());
 	srunner_add_suite(runner, suite_oci_mounts());
 	srunner_add_suite(runner, suite_oci_linux());
+	srunner_add_suite(runner, suite_oci_namespace());
+	srunner_add_suite(runner, suite_oci_seccomp());
 	srunner_add_suite(runner, suite_oci_exec());
 	srunner_add_suite(runner, suite_signal());
 	srunner_run_all(runner, CK_ENV);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// clang would warn of each initialiser that names what CRI deprecates.
+#define PROTOBUF_C__NO_DEPRECATED
+
 #include "cri-server/oci/capability.h"
 #include "unit/cri-services/oci_input.h"
 
@@ -36,7 +39,7 @@ static json_t *make(struct lists *lists, struct zl_error *err)
 	wanted.add_ambient_capabilities = lists->ambient;
 	wanted.n_add_ambient_capabilities = length_of(lists->ambient);
 	context.capabilities = &wanted;
-	return zl_oci_capabilities(&context, err);
+	return zl_oci_capabilities(&context, 0, err);
 }
 
 static json_t *accepted(struct lists *lists)
@@ -68,8 +71,8 @@ START_TEST(defaults_are_those_of_other_runtimes)
 	Runtime__V1__LinuxContainerSecurityContext context =
 	        RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
 	struct zl_error err = ZL_ERROR_INIT;
-	zl_auto(json) json_t *without = zl_oci_capabilities(NULL, &err);
-	zl_auto(json) json_t *empty = zl_oci_capabilities(&context, &err);
+	zl_auto(json) json_t *without = zl_oci_capabilities(NULL, 0, &err);
+	zl_auto(json) json_t *empty = zl_oci_capabilities(&context, 0, &err);
 	zl_auto(json) json_t *lists = accepted(&(struct lists){0});
 
 	ck_sets(without, DEFAULT_COUNT, 0);
@@ -184,7 +187,7 @@ START_TEST(privileged_has_all)
 	wanted.n_drop_capabilities = 1;
 	context.capabilities = &wanted;
 	context.privileged = true;
-	caps = zl_oci_capabilities(&context, &err);
+	caps = zl_oci_capabilities(&context, 0, &err);
 	ck_sets(caps, COUNT, 0);
 }
 END_TEST
@@ -209,6 +212,39 @@ START_TEST(refuses_unknown_names)
 }
 END_TEST
 
-SUITE(oci_capability, defaults_are_those_of_other_runtimes, adds_and_drops_single_names,
-        a_drop_wins_over_an_add, all_comes_before_single_names, every_name_of_the_kernel_works,
-        ambient_ones_are_in_every_set, privileged_has_all, refuses_unknown_names)
+// A runtime that lacks a capability itself, as in a container, cannot pass it on.
+START_TEST(gives_what_it_has)
+{
+	const uint64_t available = ((UINT64_C(1) << COUNT) - 1) & ~(UINT64_C(1) << 24);
+	const char *all[] = {"ALL"};
+	const char *resource[] = {"SYS_RESOURCE"};
+	Runtime__V1__LinuxContainerSecurityContext context =
+	        RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+	Runtime__V1__Capability wanted = RUNTIME__V1__CAPABILITY__INIT;
+	struct zl_error err = ZL_ERROR_INIT;
+	zl_auto(json) json_t *everything = NULL;
+	zl_auto(json) json_t *privileged = NULL;
+	zl_auto(json) json_t *little = NULL;
+
+	context.capabilities = &wanted;
+	wanted.add_capabilities = all;
+	wanted.n_add_capabilities = 1;
+	everything = zl_oci_capabilities(&context, available, &err);
+	ck_assert_uint_eq(count_in(everything, "bounding"), COUNT - 1);
+	ck_assert(!oci_contains(everything, "bounding", "CAP_SYS_RESOURCE"));
+	wanted.add_capabilities = resource;
+	ck_assert_ptr_null(zl_oci_capabilities(&context, available, &err));
+	ck_assert_int_eq(err.code, ZL_FAILED_PRECONDITION);
+	ck_assert_ptr_nonnull(strstr(err.message, "SYS_RESOURCE"));
+	context.privileged = true;
+	privileged = zl_oci_capabilities(&context, available, &err);
+	ck_assert_uint_eq(count_in(privileged, "bounding"), COUNT - 1);
+	little = zl_oci_capabilities(NULL, 1, &err);
+	oci_equal(little, "bounding", "[\"CAP_CHOWN\"]");
+}
+END_TEST
+
+SUITE(oci_capability, gives_what_it_has, defaults_are_those_of_other_runtimes,
+        adds_and_drops_single_names, a_drop_wins_over_an_add, all_comes_before_single_names,
+        every_name_of_the_kernel_works, ambient_ones_are_in_every_set, privileged_has_all,
+        refuses_unknown_names)

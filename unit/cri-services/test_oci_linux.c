@@ -5,77 +5,6 @@
 
 typedef Runtime__V1__ContainerConfig__AnnotationsEntry annotation;
 
-// "none": no entry, "own": without a path, else the path.
-static const char *namespace_path(const json_t *spec, const char *type)
-{
-	const json_t *list = oci_at(spec, "linux/namespaces");
-
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *each = json_array_get(list, i);
-		const char *path = zl_json_string(each, "path");
-
-		if (strcmp(zl_json_string(each, "type"), type) == 0)
-			return path != NULL ? path : "own";
-	}
-	return "none";
-}
-
-static void ck_namespace(const struct oci_input *input, const char *type, const char *wanted)
-{
-	zl_auto(json) json_t *spec = oci_spec(input);
-	const char *path = namespace_path(spec, type);
-
-	ck_assert_msg(strcmp(path, wanted) == 0, "%s: %s, not %s", type, path, wanted);
-}
-
-START_TEST(namespaces_follow_their_modes)
-{
-	struct oci_input input;
-
-	oci_input_init(&input);
-	ck_namespace(&input, "mount", "own");
-	ck_namespace(&input, "cgroup", "own");
-	ck_namespace(&input, "uts", ZL_OCI_POD_NAMESPACE);
-	ck_namespace(&input, "network", ZL_OCI_POD_NAMESPACE);
-	ck_namespace(&input, "ipc", ZL_OCI_POD_NAMESPACE);
-	// CRI's zero value is POD.
-	ck_namespace(&input, "pid", ZL_OCI_POD_NAMESPACE);
-	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
-	ck_namespace(&input, "pid", "own");
-	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__NODE;
-	ck_namespace(&input, "pid", "none");
-	input.namespaces.ipc = RUNTIME__V1__NAMESPACE_MODE__NODE;
-	ck_namespace(&input, "ipc", "none");
-	ck_namespace(&input, "user", "none");
-	input.context.namespace_options = NULL;
-	ck_namespace(&input, "pid", "own");
-	ck_namespace(&input, "ipc", ZL_OCI_POD_NAMESPACE);
-	input.container.linux = NULL;
-	ck_namespace(&input, "pid", "own");
-}
-END_TEST
-
-// What would otherwise be the machine's own namespace.
-START_TEST(refuses_namespaces_it_cannot_join)
-{
-	Runtime__V1__UserNamespace user = RUNTIME__V1__USER_NAMESPACE__INIT;
-	struct oci_input input;
-
-	oci_input_init(&input);
-	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__TARGET;
-	input.namespaces.target_id = "abc";
-	oci_refused(&input, ZL_UNIMPLEMENTED, "another container (abc)");
-	input.namespaces.pid = (Runtime__V1__NamespaceMode)99;
-	oci_refused(&input, ZL_UNIMPLEMENTED, "pid namespace");
-	input.namespaces.pid = RUNTIME__V1__NAMESPACE_MODE__POD;
-	input.namespaces.userns_options = &user;
-	user.mode = RUNTIME__V1__NAMESPACE_MODE__POD;
-	oci_refused(&input, ZL_UNIMPLEMENTED, "user namespaces");
-	user.mode = RUNTIME__V1__NAMESPACE_MODE__NODE;
-	ck_namespace(&input, "user", "none");
-}
-END_TEST
-
 START_TEST(resources_are_those_asked_for)
 {
 	struct oci_input input;
@@ -178,30 +107,39 @@ START_TEST(privileged_only_in_a_privileged_pod)
 }
 END_TEST
 
-START_TEST(refuses_devices_and_profiles)
+START_TEST(devices_are_left_to_the_supervisor)
 {
 	Runtime__V1__Device device = RUNTIME__V1__DEVICE__INIT;
 	Runtime__V1__Device *devices[] = {&device};
 	struct oci_input input;
-	zl_auto(json) json_t *by_default = NULL;
+	zl_auto(json) json_t *none = NULL;
+	zl_auto(json) json_t *one = NULL;
+	zl_auto(json) json_t *plain = NULL;
+	zl_auto(json) json_t *all = NULL;
 
 	oci_input_init(&input);
+	none = oci_spec(&input);
+	oci_equal(none, "linux/" ZL_OCI_DEVICES, "{\"all\":false,\"list\":[]}");
 	device.host_path = "/dev/sda";
+	device.container_path = "/dev/xvda";
+	device.permissions = "r";
 	input.container.devices = devices;
 	input.container.n_devices = 1;
+	one = oci_spec(&input);
+	oci_equal(one, "linux/" ZL_OCI_DEVICES "/list",
+	        "[{\"access\":\"r\",\"path\":\"/dev/xvda\",\"source\":\"/dev/sda\"}]");
+	device.container_path = "";
+	device.permissions = "";
+	plain = oci_spec(&input);
+	oci_equal(plain, "linux/" ZL_OCI_DEVICES "/list",
+	        "[{\"access\":\"rwm\",\"path\":\"/dev/sda\",\"source\":\"/dev/sda\"}]");
+	input.in.zone = true;
 	oci_refused(&input, ZL_UNIMPLEMENTED, "device /dev/sda");
-	oci_input_init(&input);
-	input.profile.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
-	input.profile.localhost_ref = "/profiles/own.json";
-	input.context.seccomp = &input.profile;
-	oci_refused(&input, ZL_UNIMPLEMENTED, "seccomp profile /profiles/own.json");
-	input.context.seccomp = NULL;
-	input.context.apparmor = &input.profile;
-	oci_refused(&input, ZL_UNIMPLEMENTED, "AppArmor profile /profiles/own.json");
-	input.profile.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
-	input.context.seccomp = &input.profile;
-	by_default = oci_spec(&input);
-	ck_assert(!oci_has(by_default, "linux/seccomp"));
+	input.in.zone = false;
+	input.context.privileged = true;
+	input.pod_context.privileged = true;
+	all = oci_spec(&input);
+	oci_equal(all, "linux/" ZL_OCI_DEVICES "/all", "true");
 }
 END_TEST
 
@@ -235,7 +173,6 @@ START_TEST(annotations_are_data)
 }
 END_TEST
 
-SUITE(oci_linux, namespaces_follow_their_modes, refuses_namespaces_it_cannot_join,
-        resources_are_those_asked_for, devices_are_closed_unless_privileged,
+SUITE(oci_linux, resources_are_those_asked_for, devices_are_closed_unless_privileged,
         paths_are_masked_unless_privileged, privileged_only_in_a_privileged_pod,
-        refuses_devices_and_profiles, annotations_are_data)
+        devices_are_left_to_the_supervisor, annotations_are_data)

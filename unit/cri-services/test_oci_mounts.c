@@ -74,8 +74,6 @@ static const struct {
                 "[\"rbind\",\"rprivate\",\"ro\"]"},
         {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, true, true,
                 "[\"rbind\",\"rprivate\",\"rro\"]"},
-        {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE, false, true,
-                "[\"rbind\",\"rprivate\",\"rw\"]"},
         {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER, false, false,
                 "[\"rbind\",\"rslave\",\"rw\"]"},
         {RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL, false, false,
@@ -168,13 +166,120 @@ START_TEST(refuses_what_it_cannot_mount)
 	input.container.n_mounts = 1;
 	mount.host_path = "/a";
 	mount.container_path = "relative/path";
-	oci_refused(&input, ZL_INVALID_ARGUMENT, "\"relative/path\" is not absolute");
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "in the container is not absolute");
 	mount.container_path = "";
-	oci_refused(&input, ZL_INVALID_ARGUMENT, "not absolute");
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "in the container is not absolute");
 	mount.container_path = "/vol";
+	mount.host_path = "a";
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "on the node is not absolute");
+	mount.host_path = "/a";
 	mount.image = &image;
 	image.image = "registry/volume:1";
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "no path on the node");
+	mount.host_path = "";
+	input.in.zone = true;
 	oci_refused(&input, ZL_UNIMPLEMENTED, "image volume at /vol");
+}
+END_TEST
+
+START_TEST(recursive_read_only_is_read_only_and_private)
+{
+	Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&mount};
+	struct oci_input input;
+
+	oci_input_init(&input);
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	mount.host_path = "/a";
+	mount.container_path = "/b";
+	mount.recursive_read_only = true;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "recursive read-only needs readonly");
+	mount.readonly = true;
+	mount.propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "private propagation");
+	mount.propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
+	oci_refused(&input, ZL_INVALID_ARGUMENT, "private propagation");
+}
+END_TEST
+
+START_TEST(the_root_propagates_what_a_mount_needs)
+{
+	Runtime__V1__Mount one = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount two = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&one, &two};
+	struct oci_input input;
+	zl_auto(json) json_t *private = NULL;
+	zl_auto(json) json_t *slave = NULL;
+	zl_auto(json) json_t *shared = NULL;
+
+	oci_input_init(&input);
+	one.host_path = two.host_path = "/a";
+	one.container_path = "/b";
+	two.container_path = "/c";
+	input.container.mounts = mounts;
+	input.container.n_mounts = 2;
+	private = oci_spec(&input);
+	ck_assert(!oci_has(private, "linux/rootfsPropagation"));
+	two.propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
+	slave = oci_spec(&input);
+	oci_equal(slave, "linux/rootfsPropagation", "\"rslave\"");
+	one.propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
+	shared = oci_spec(&input);
+	oci_equal(shared, "linux/rootfsPropagation", "\"rshared\"");
+}
+END_TEST
+
+START_TEST(counts_image_volumes)
+{
+	Runtime__V1__ImageSpec image = RUNTIME__V1__IMAGE_SPEC__INIT;
+	Runtime__V1__Mount one = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount plain = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount two = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&one, &plain, &two};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	image.image = "sha256:1";
+	one.image = two.image = &image;
+	one.container_path = "/one";
+	two.container_path = "/two";
+	plain.host_path = "/a";
+	plain.container_path = "/plain";
+	input.container.mounts = mounts;
+	input.container.n_mounts = 3;
+	spec = oci_spec(&input);
+	oci_equal(mount_at(spec, "/one"), "source", "\"zonelet:image:0\"");
+	oci_equal(mount_at(spec, "/two"), "source", "\"zonelet:image:1\"");
+	oci_equal(mount_at(spec, "/two"), "options",
+	        "[\"rbind\",\"rprivate\",\"ro\",\"nosuid\",\"nodev\",\"noexec\"]");
+}
+END_TEST
+
+START_TEST(maps_the_owners_of_a_volume)
+{
+	Runtime__V1__IDMapping map = RUNTIME__V1__IDMAPPING__INIT;
+	Runtime__V1__IDMapping *maps[] = {&map};
+	Runtime__V1__Mount mount = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&mount};
+	struct oci_input input;
+	zl_auto(json) json_t *spec = NULL;
+
+	oci_input_init(&input);
+	mount.host_path = "/a";
+	mount.container_path = "/b";
+	mount.uidmappings = mount.gidmappings = maps;
+	mount.n_uidmappings = mount.n_gidmappings = 1;
+	map.host_id = 7;
+	map.length = 9;
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	spec = oci_spec(&input);
+	oci_equal(mount_at(spec, "/b"), "uidMappings",
+	        "[{\"containerID\":0,\"hostID\":7,\"size\":9}]");
+	oci_equal(mount_at(spec, "/b"), "gidMappings",
+	        "[{\"containerID\":0,\"hostID\":7,\"size\":9}]");
 }
 END_TEST
 
@@ -197,4 +302,6 @@ END_TEST
 
 SUITE(oci_mounts, has_the_kernels_file_systems, is_the_same_in_a_zone, privileged_may_write_to_them,
         binds_directories_of_the_node, binds_what_the_zone_has, keeps_the_order,
-        refuses_what_it_cannot_mount, a_zone_has_no_directories_of_the_node)
+        refuses_what_it_cannot_mount, recursive_read_only_is_read_only_and_private,
+        the_root_propagates_what_a_mount_needs, counts_image_volumes, maps_the_owners_of_a_volume,
+        a_zone_has_no_directories_of_the_node)

@@ -19,6 +19,9 @@ int main(void)
 	suite_add_tcase(suite, klog_tests());
 	suite_add_tcase(suite, netlink_tests());
 	suite_add_tcase(suite, usage_tests());
+	suite_add_tcase(suite, devnode_tests());
+	suite_add_tcase(suite, signal_tests());
+	suite_add_tcase(suite, cgroup1_tests());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -222,6 +222,37 @@ START_TEST(signals)
 }
 END_TEST
 
+// The kernel drops a signal that the first process of a pid namespace does not handle yet.
+START_TEST(a_signal_waits_for_its_handler)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	pod_run(&pod, pod_id(1),
+	        "echo up; while [ ! -e /dev/shm/go ]; do :; done; trap 'exit 7' TERM; "
+	        "while :; do sleep 0.1; done",
+	        false);
+	pod_wait_text(&pod, pod_id(1), NULL, "up");
+	ck_assert_int_eq(
+	        zl_zone_container_signal(pod.client, pod_id(1), SIGTERM, false, NULL, &err), 0);
+	pod_exec(&pod, pod_id(1), "go", "touch /dev/shm/go");
+	ck_assert_int_eq(pod_wait_exit(&pod, pod_id(1), NULL).code, 7);
+}
+END_TEST
+
+// Whoever sees that it ended finds its output.
+START_TEST(the_end_comes_after_the_output)
+{
+	enum { SIZE = 30000 };
+
+	for (int i = 1; i <= 5; i++) {
+		pod_run(&pod, pod_id(i), "yes | head -c 30000; echo wrong >&2", false);
+		(void)pod_wait_exit(&pod, pod_id(i), NULL);
+		ck_assert_uint_eq(pod_length(&pod, pod_id(i), ZL_ZONE_STDOUT), SIZE);
+		ck_assert_uint_eq(pod_length(&pod, pod_id(i), ZL_ZONE_STDERR), 6);
+	}
+}
+END_TEST
+
 START_TEST(list_tells_all)
 {
 	zl_auto(free) struct zl_zone_status *list = NULL;
@@ -572,6 +603,8 @@ START_TEST(exit_while_nobody_is_there)
 	else
 		ck_assert_int_eq(list[0].exit_code, 4);
 	(void)pod_wait_eof(&pod, pod_id(1), NULL, ZL_ZONE_STDOUT);
+	// An end that is told twice would have ended the channel.
+	ck_assert_int_eq(zl_zone_container_delete(pod.client, pod_id(1), NULL, &err), 0);
 }
 END_TEST
 
@@ -858,6 +891,8 @@ int main(int argc, char **argv)
 	tcase_add_test(tests, exec_kill);
 	tcase_add_test(tests, command_not_found);
 	tcase_add_test(tests, signals);
+	tcase_add_test(tests, a_signal_waits_for_its_handler);
+	tcase_add_test(tests, the_end_comes_after_the_output);
 	tcase_add_test(tests, list_tells_all);
 	tcase_add_test(tests, refusals);
 	tcase_add_test(tests, users);

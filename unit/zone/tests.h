@@ -15,5 +15,8 @@ TCase *command_tests(void);
 TCase *klog_tests(void);
 TCase *netlink_tests(void);
 TCase *usage_tests(void);
+TCase *devnode_tests(void);
+TCase *signal_tests(void);
+TCase *cgroup1_tests(void);
 
 #endif

@@ -139,6 +139,12 @@ struct zl_zone_rootfs {
 	                      // (`host`: mounted file-backed, kernel 6.12); exactly one is set
 	bool readonly;        // no writable layer
 };
+enum { ZL_ZONE_IMAGE_VOLUMES_MAX = 64 };
+// An image as a volume, for a mount of the spec whose source is "zonelet:image:N".
+struct zl_zone_image_volume {
+	const char *const *image_files; // NULL-terminated, as in zl_zone_rootfs
+	const char *sub_path;           // of the image; "": all of it
+};
 struct zl_zone_container {
 	const char *id;
 	struct zl_zone_rootfs rootfs;
@@ -157,6 +163,8 @@ struct zl_zone_container {
 	const uint32_t *supplemental_groups;
 	size_t supplemental_group_count;
 	bool merge_groups; // SupplementalGroupsPolicy Merge: also those in /etc/group
+	const struct zl_zone_image_volume *image_volumes; // by N
+	size_t image_volume_count;
 };
 // Who it turned out to be.
 struct zl_zone_user {

@@ -258,6 +258,36 @@ static int copy_user(struct zl_zone_user *to, const Zl__Zone__User *from, struct
 	return 0;
 }
 
+// Volumes as the message has them; the strings are the container's.
+struct volumes {
+	Zl__Zone__ImageVolume messages[ZL_ZONE_IMAGE_VOLUMES_MAX];
+	Zl__Zone__ImageVolume *list[ZL_ZONE_IMAGE_VOLUMES_MAX];
+};
+
+static int fill_volumes(Zl__Zone__ContainerCreate *create, struct volumes *volumes,
+        const struct zl_zone_container *container, struct zl_error *err)
+{
+	size_t count = container->image_volume_count;
+
+	if (count > ZL_ZONE_IMAGE_VOLUMES_MAX)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "a container has at most %d image volumes", ZL_ZONE_IMAGE_VOLUMES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const char *const *files = container->image_volumes[i].image_files;
+		Zl__Zone__ImageVolume *message = &volumes->messages[i];
+
+		zl__zone__image_volume__init(message);
+		while (files[message->n_image_files] != NULL)
+			message->n_image_files++;
+		message->image_files = (char **)(uintptr_t)files;
+		message->sub_path = text(container->image_volumes[i].sub_path);
+		volumes->list[i] = message;
+	}
+	create->image_volumes = volumes->list;
+	create->n_image_volumes = count;
+	return 0;
+}
+
 int zl_zone_container_create(struct zl_zone_client *client,
         const struct zl_zone_container *container, struct zl_zone_user *ret_user,
         const struct zl_cancel *cancel, struct zl_error *err)
@@ -267,9 +297,11 @@ int zl_zone_container_create(struct zl_zone_client *client,
 	Zl__Zone__ToZone request = ZL__ZONE__TO_ZONE__INIT;
 	Zl__Zone__FromZone *reply = NULL;
 	const char *const *files = container->rootfs.image_files;
+	struct volumes volumes;
 	int result;
 
-	if (check_json("OCI spec", container->oci_spec, err) < 0)
+	if (check_json("OCI spec", container->oci_spec, err) < 0 ||
+	        fill_volumes(&create, &volumes, container, err) < 0)
 		return -1;
 	fill_user(&user, container);
 	create.id = text(container->id);

@@ -12,9 +12,12 @@
 #include "base/log.h"
 #include "zone/protocol/enclosing.h"
 #include "zone/supervisor/cgroup.h"
+#include "zone/supervisor/cgroup1.h"
 #include "zone/supervisor/command.h"
+#include "zone/supervisor/devnode.h"
 #include "zone/supervisor/rootfs.h"
 #include "zone/supervisor/share.h"
+#include "zone/supervisor/volume.h"
 
 enum { EXIT_NEVER_RAN = 128 };
 
@@ -54,19 +57,30 @@ static void container_free(struct zl_container *container)
 		zl_device_wait_cancel(&s->devices, &container->device);
 	if (container->creating_message != NULL)
 		zl_zone_message_free(container->creating_message);
+	zl_late_signal_cancel(&s->reactor, &container->late_signal);
 	zl_process_release(&container->process);
 	free(container);
 }
 
 // ---- create
 
+static const char *cgroup1_base(const struct zl_supervisor *s, char out[static ZL_RUNTIME_PATH])
+{
+	(void)snprintf(out, ZL_RUNTIME_PATH, "%s/cgroup1", s->state_dir);
+	return out;
+}
+
 static int unmount_and_remove(struct zl_container *container, struct zl_error *err)
 {
 	struct zl_supervisor *s = container->process.supervisor;
+	char base[ZL_RUNTIME_PATH];
 
-	if (container->mounted && zl_rootfs_unmount(container->directory, err) < 0)
+	if (zl_volumes_release(container, err) < 0 ||
+	        (container->mounted && zl_rootfs_unmount(container->directory, err) < 0))
 		return -1;
 	container->mounted = false;
+	if (s->cgroup1 && container->cgroups_path[0] != '\0')
+		zl_cgroup1_remove(cgroup1_base(s, base), container->cgroups_path);
 	if (zl_tree_remove(container->directory, err) < 0)
 		return -1;
 	return container->layer[0] != '\0' ? zl_trash(s, container->layer, err) : 0;
@@ -75,7 +89,8 @@ static int unmount_and_remove(struct zl_container *container, struct zl_error *e
 static pid_t namespace_holder(
         void *user, const char *kind, const char *container_id, struct zl_error *err)
 {
-	struct zl_supervisor *s = user;
+	struct zl_container *container = user;
+	struct zl_supervisor *s = container->process.supervisor;
 	struct zl_container *target;
 	pid_t pid = 0;
 
@@ -87,9 +102,26 @@ static pid_t namespace_holder(
 			        container_id, kind);
 		return target->process.child.pid;
 	}
-	if (s->host && strcmp(kind, "pid") == 0 && zl_host_pause(s, &pid, err) < 0)
+	if (strcmp(kind, "user") == 0 && !s->userns)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the pod has no user namespace");
+	if (s->host && (strcmp(kind, "pid") == 0 || strcmp(kind, "user") == 0) &&
+	        zl_host_pause(s, &pid, err) < 0)
 		return -1;
 	return pid;
+}
+
+static int prepare_source(void *user, json_t *mount, struct zl_error *err)
+{
+	return zl_volume_prepare(user, mount, err);
+}
+
+static int set_limits(void *user, json_t *resources, struct zl_error *err)
+{
+	struct zl_container *container = user;
+	char base[ZL_RUNTIME_PATH];
+
+	return zl_cgroup1_apply(cgroup1_base(container->process.supervisor, base),
+	        container->cgroups_path, resources, err);
 }
 
 static int write_bundle(struct zl_container *container, struct zl_error *err)
@@ -109,9 +141,14 @@ static int write_bundle(struct zl_container *container, struct zl_error *err)
 	        .user = &container->user,
 	        .resolv_conf = s->has_resolv_conf ? resolv : NULL,
 	        .hostname = s->hostname[0] != '\0' ? hostname : NULL,
-	        .shm = s->has_shm ? shm : NULL,
+	        .shm = s->node_ipc  ? "/dev/shm"
+	               : s->has_shm ? shm
+	                            : NULL,
 	        .holder = namespace_holder,
-	        .user_data = s,
+	        .source = prepare_source,
+	        .limits = s->cgroup1 ? set_limits : NULL,
+	        .devices = zl_devnodes_add,
+	        .user_data = container,
 	};
 
 	(void)snprintf(root, sizeof(root), "%s/root", container->directory);
@@ -143,24 +180,35 @@ static int resolve_user(struct zl_container *container, struct zl_error *err)
 	return zl_user_resolve_in(root, &wanted, &container->user, err);
 }
 
-static int prepare(struct zl_container *container, struct zl_error *err)
+static int prepare_root(struct zl_container *container, struct zl_error *err)
 {
 	const Zl__Zone__ContainerCreate *request = container->creating;
 	struct zl_rootfs_source source = {
 	        .device = request->image_device[0] != '\0' ? request->image_device : NULL,
 	        .files = (const char *const *)request->image_files,
 	        .file_count = request->n_image_files,
+	        .owners = container->owners,
 	};
 
 	if (request->share_tag[0] != '\0' &&
 	        zl_share_mount(request->share_tag, request->share_name, err) < 0)
 		return -1;
-	if (zl_dir_make(container->directory, 0700, err) < 0)
-		return -1;
 	if (zl_rootfs_mount(&source, container->directory, container->layer, err) < 0)
 		return -1;
 	container->mounted = true;
-	if (resolve_user(container, err) < 0 || write_bundle(container, err) < 0)
+	return resolve_user(container, err) < 0 || write_bundle(container, err) < 0 ? -1 : 0;
+}
+
+static int prepare(struct zl_container *container, struct zl_error *err)
+{
+	int result;
+
+	if (zl_dir_make(container->directory, 0711, err) < 0 ||
+	        zl_host_owners(container->process.supervisor, &container->owners, err) < 0)
+		return -1;
+	result = prepare_root(container, err);
+	container->owners.userns = zl_close(container->owners.userns);
+	if (result < 0)
 		return -1;
 	return zl_process_open_stdio(&container->process, container->directory, err);
 }
@@ -388,6 +436,7 @@ void zl_container_start_request(
 	container->reply = reply;
 	container->starting = true;
 	container->job.done = run_done;
+	container->job.cgroups_path = s->cgroup1 ? container->cgroups_path : NULL;
 	if (zl_runtime_run(&container->job, &container->process, container->directory, &err) < 0) {
 		container->starting = false;
 		start_failed(container, &err);
@@ -411,17 +460,45 @@ void zl_send_exited(struct zl_process_state *p, bool oom_killed)
 	zl_link_event(&p->supervisor->link, &message);
 }
 
+static bool was_oom_killed(const struct zl_container *container)
+{
+	char base[ZL_RUNTIME_PATH];
+
+	if (container->process.supervisor->cgroup1)
+		return zl_cgroup1_oom_killed(
+		        cgroup1_base(container->process.supervisor, base), container->cgroups_path);
+	return zl_cgroup_oom_killed(container->cgroups_path);
+}
+
 static void container_ended(struct zl_process_state *p)
 {
 	struct zl_container *container = ZL_ENCLOSING(p, struct zl_container, process);
 
+	zl_late_signal_cancel(&p->supervisor->reactor, &container->late_signal);
 	container->state = ZL__ZONE__STATE__EXITED;
-	container->oom_killed = zl_cgroup_oom_killed(container->cgroups_path);
+	container->oom_killed = was_oom_killed(container);
 	// In a pid namespace of its own the kernel has done that.
 	(void)zl_cgroup_kill(container->cgroups_path);
-	zl_send_exited(p, container->oom_killed);
+	zl_process_read_rest(p);
+	container->exit_due = true;
 	if (container->deleting)
 		zl_container_delete(container);
+}
+
+static void tell_exit(struct zl_container *container)
+{
+	if (container->exit_due)
+		zl_send_exited(&container->process, container->oom_killed);
+	container->exit_due = false;
+}
+
+void zl_container_fill(struct zl_container *container, struct zl_link *link)
+{
+	zl_process_fill(&container->process, link);
+	// Room that was not used: there was nothing more to send, or the daemon takes no more now.
+	if (!container->exit_due || (link->flowing && !zl_link_room(link)))
+		return;
+	tell_exit(container);
 }
 
 // ---- signal
@@ -443,9 +520,8 @@ static int signal_container(
 	if (all)
 		zl_cgroup_signal(container->cgroups_path, signal);
 	// We are the one who reaps it, so the pid is its own as long as we believe so.
-	if (kill(container->process.child.pid, signal) < 0 && errno != ESRCH)
-		return zl_error_errno(err, errno, "send signal %d", signal);
-	return 0;
+	return zl_late_signal_send(&container->process.supervisor->reactor, &container->late_signal,
+	        container->process.child.pid, signal, err);
 }
 
 void zl_container_signal_request(
@@ -512,6 +588,8 @@ void zl_container_delete(struct zl_container *container)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	container->deleting = true;
+	// Before the answer to the delete: after that the daemon knows of no such container.
+	tell_exit(container);
 	if (container->starting || zl_runtime_busy(&container->job) ||
 	        zl_runtime_busy(&container->update_job))
 		return; // goes on when that is done

@@ -14,7 +14,9 @@
 #include "zone/supervisor/device.h"
 #include "zone/supervisor/layer.h"
 #include "zone/supervisor/process.h"
+#include "zone/supervisor/rootfs.h"
 #include "zone/supervisor/runtime.h"
+#include "zone/supervisor/signal.h"
 #include "zone/supervisor/spec.h"
 
 struct zl_exec;
@@ -35,8 +37,12 @@ struct zl_container {
 	bool mounted;
 	bool known_to_crun; // crun delete has something to remove
 	bool oom_killed;
+	bool exit_due; // its end is still to be told, after its output
 	int64_t started_ns;
 	struct zl_user user;
+	struct zl_late_signal late_signal;
+	struct zl_owners owners; // while it is made
+	unsigned shared_mounts;  // volumes that are shared with the node (volume.h)
 
 	struct zl_device_wait device;        // create waits for the image's device
 	Zl__Zone__ContainerCreate *creating; // the request of a create that waits
@@ -66,6 +72,9 @@ struct zl_container *zl_container_find(struct zl_supervisor *s, const char *id);
 void zl_container_delete(struct zl_container *container);
 // Fills container->description, what the daemon is told of it.
 void zl_container_describe(struct zl_container *container);
+// Sends what is to be sent of its output, and its end after that: whoever sees a container ended
+// finds its output in the log.
+void zl_container_fill(struct zl_container *container, struct zl_link *link);
 // Tells the daemon that a process ended.
 void zl_send_exited(struct zl_process_state *p, bool oom_killed);
 // state_dir/c/ID

@@ -226,6 +226,7 @@ void zl_exec_start_request(
 	exec->container = container;
 	exec->reply = reply;
 	exec->job.done = exec_done;
+	exec->job.cgroups_path = s->cgroup1 ? container->cgroups_path : NULL;
 	(void)snprintf(exec->directory, sizeof(exec->directory), "%.800s/e/%s",
 	        container->directory, request->exec_id);
 	exec->next = container->execs;

@@ -5,6 +5,10 @@
 //   zonelet-supervisor --host (--listen PATH | --listen-fd N | --socket FD)
 //                      [--netns PATH] [--host-ipc] [--state DIR]
 //
+// or, for a moment, the maker of a network namespace with a user namespace that owns it:
+//
+//   zonelet-supervisor --make-netns PATH UID-MAP GID-MAP      lines as in user_namespaces(7)
+//
 // --state      mount point of the tmpfs for bundles and mounts, which only this process and its
 //              containers see; made if need be. All pods may share it.
 // --listen     unix socket the daemon connects to, again after its restart
@@ -22,9 +26,11 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "zone/supervisor/cgroup1.h"
 #include "zone/supervisor/connection.h"
 #include "zone/supervisor/container.h"
 #include "zone/supervisor/supervisor.h"
+#include "zone/supervisor/volume.h"
 
 #define ZONE_STATE_DIR "/run/zonelet"
 #define HOST_STATE_DIR "/run/zonelet/supervisor"
@@ -163,10 +169,10 @@ static int run_host(const struct options *options)
 	struct zl_error err = ZL_ERROR_INIT;
 	int result;
 
-	s.node_uts = options->namespaces.netns == NULL;
 	if (zl_dir_make(options->state_dir, 0711, &err) < 0 ||
-	        zl_host_enter(&options->namespaces, &err) < 0 ||
+	        zl_host_enter(&s, &options->namespaces, &err) < 0 ||
 	        mount_state(options->state_dir, &err) < 0 ||
+	        zl_cgroup1_enter(options->state_dir, &s.cgroup1, &err) < 0 ||
 	        supervisor_init(&s, true, options->state_dir, &err) < 0 ||
 	        open_channel(&s, options, &err) < 0) {
 		zl_log_error("%s", err.message);
@@ -239,12 +245,43 @@ static bool parse_options(int argc, char **argv, struct options *options)
 	       (options->listen != NULL) + (options->listen_fd >= 0) + (options->socket >= 0) == 1;
 }
 
+static int make_netns(char **argv)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	if (zl_host_make_netns(argv[2], argv[3], argv[4], &err) == 0)
+		return 0;
+	(void)fprintf(stderr, "%s\n", err.message);
+	return 1;
+}
+
+// What it does in processes that it starts itself; -1: none of that.
+static int other_life(int argc, char **argv)
+{
+	const char *life = argc > 1 ? argv[1] : "";
+
+	if (argc == 2 && strcmp(life, "--pause") == 0)
+		return zl_host_pause_main();
+	if (argc == 2 && strcmp(life, "--hold") == 0)
+		return zl_host_hold_main(3);
+	if (argc == 2 && strcmp(life, "--unshare") == 0)
+		return zl_host_unshare_main();
+	if (argc == 4 && strcmp(life, "--share") == 0)
+		return zl_volume_share_main(argv[2], argv[3]);
+	if (argc >= 5 && strcmp(life, "--in-cgroups") == 0)
+		return zl_cgroup1_exec_main(argv[2], argv[3], argv + 4);
+	if (argc == 5 && strcmp(life, "--make-netns") == 0)
+		return make_netns(argv);
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.state_dir = HOST_STATE_DIR, .listen_fd = -1, .socket = -1};
+	int life = other_life(argc, argv);
 
-	if (argc == 2 && strcmp(argv[1], "--pause") == 0)
-		return zl_host_pause_main();
+	if (life >= 0)
+		return life;
 	if (getpid() == 1 && argc == 1)
 		return run_zone();
 	if (!parse_options(argc, argv, &options)) {

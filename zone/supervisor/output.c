@@ -54,6 +54,12 @@ static void output_ready(struct zl_source *source, uint32_t events)
 	read_some(ZL_ENCLOSING(source, struct zl_output, source));
 }
 
+void zl_output_read(struct zl_output *output)
+{
+	if (output->source.fd >= 0)
+		read_some(output);
+}
+
 int zl_output_start(struct zl_output *output, int fd, struct zl_error *err)
 {
 	output->source = (struct zl_source){.fd = fd, .ready = output_ready};

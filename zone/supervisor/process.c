@@ -217,6 +217,12 @@ void zl_process_fill(struct zl_process_state *p, struct zl_link *link)
 		zl_input_fill(&p->input, link);
 }
 
+void zl_process_read_rest(struct zl_process_state *p)
+{
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(p->outputs); i++)
+		zl_output_read(&p->outputs[i]);
+}
+
 void zl_process_rewind(struct zl_process_state *p)
 {
 	zl_stream_out_rewind(&p->outputs[0].stream);

@@ -55,6 +55,8 @@ int zl_process_resize(
 bool zl_process_frame(struct zl_process_state *p, const struct zl_frame *frame, int *ret_result,
         struct zl_error *err);
 void zl_process_fill(struct zl_process_state *p, struct zl_link *link);
+// After its end: takes what it left in its pipes.
+void zl_process_read_rest(struct zl_process_state *p);
 // A new daemon is there: streams go back to what the last one acknowledged.
 void zl_process_rewind(struct zl_process_state *p);
 // What the daemon is told of its streams. `streams` holds the three submessages.

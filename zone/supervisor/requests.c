@@ -88,6 +88,8 @@ static int hello(void *user, Zl__Zone__HelloReply *reply, struct zl_error *err)
 			zl_container_delete(c);
 			continue;
 		}
+		// The reply says that it ended; an event would say it twice.
+		c->exit_due = false;
 		zl_exec_drop_all(c);
 		zl_process_rewind(&c->process);
 		// "Once" means one client, and that is gone with its daemon.
@@ -130,7 +132,7 @@ static void fill(void *user)
 	struct zl_supervisor *s = user;
 
 	for (struct zl_container *c = s->containers; c != NULL; c = c->next) {
-		zl_process_fill(&c->process, &s->link);
+		zl_container_fill(c, &s->link);
 		for (struct zl_exec *e = c->execs; e != NULL; e = e->next) {
 			// The daemon may have forgotten its streams.
 			if (!e->dropped)

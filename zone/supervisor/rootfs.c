@@ -48,6 +48,23 @@ static int configure_files(int context, const struct zl_rootfs_source *source, s
 	return 0;
 }
 
+static int map_owners(int mounted, int userns, const char *what, struct zl_error *err)
+{
+	struct mount_attr attr = {
+	        .attr_set = MOUNT_ATTR_IDMAP,
+	        .userns_fd = (uint64_t)(unsigned)userns,
+	};
+
+	if (userns < 0)
+		return 0;
+	if (mount_setattr(mounted, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return zl_error_errno(err, errno,
+		        "map the owners of %s to the pod's user namespace (its file system must "
+		        "support idmapped mounts)",
+		        what);
+	return 0;
+}
+
 static int mount_files(
         const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
 {
@@ -62,13 +79,14 @@ static int mount_files(
 	mounted = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
 	if (mounted < 0)
 		return filesystem_error(context, errno, source->files[0], err);
+	if (map_owners(mounted, source->owners.userns, source->files[0], err) < 0)
+		return -1;
 	if (move_mount(mounted, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return zl_error_errno(err, errno, "mount the image at %s", target);
 	return 0;
 }
 
-static int mount_image(
-        const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
+int zl_image_mount(const struct zl_rootfs_source *source, const char *target, struct zl_error *err)
 {
 	if (source->device == NULL)
 		return mount_files(source, target, err);
@@ -77,18 +95,27 @@ static int mount_image(
 	return 0;
 }
 
-// "volatile": the layer lives no longer than the pod, so nothing in it is worth a flush.
-static int mount_overlay(
-        const char *image, const char *layer, const char *target, struct zl_error *err)
+static int make_layer(const char *layer, const struct zl_owners *owners, struct zl_error *err)
 {
-	char options[OPTIONS_SIZE];
 	char path[PATH_MAX];
 
 	for (int i = 0; i < 2; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", layer, i == 0 ? "upper" : "work");
 		if (zl_dir_make(path, 0755, err) < 0)
 			return -1;
+		// The root directory of the container is the upper one.
+		if (i == 0 && owners->userns >= 0 && chown(path, owners->uid, owners->gid) < 0)
+			return zl_error_errno(err, errno, "give %s to the pod's root", path);
 	}
+	return 0;
+}
+
+// "volatile": the layer lives no longer than the pod, so nothing in it is worth a flush.
+static int mount_overlay(
+        const char *image, const char *layer, const char *target, struct zl_error *err)
+{
+	char options[OPTIONS_SIZE];
+
 	if (snprintf(options, sizeof(options),
 	            "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,volatile", image, layer,
 	            layer) >= (int)sizeof(options))
@@ -108,9 +135,9 @@ int zl_rootfs_mount(const struct zl_rootfs_source *source, const char *directory
 
 	(void)snprintf(image, sizeof(image), "%s/image", directory);
 	(void)snprintf(root, sizeof(root), "%s/root", directory);
-	if (zl_dir_make(image, 0755, err) < 0 || zl_dir_make(root, 0755, err) < 0)
-		return -1;
-	if (mount_image(source, image, err) < 0)
+	if (zl_dir_make(image, 0755, err) < 0 || zl_dir_make(root, 0755, err) < 0 ||
+	        make_layer(layer, &source->owners, err) < 0 ||
+	        zl_image_mount(source, image, err) < 0)
 		return -1;
 	if (mount_overlay(image, layer, root, err) < 0) {
 		(void)umount2(image, MNT_DETACH);

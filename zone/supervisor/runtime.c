@@ -63,6 +63,18 @@ static void job_exited(struct zl_child *child, int status)
 		zl_launch_end(reactor);
 }
 
+// Before crun's words: what moves into its cgroups and becomes crun.
+static int add_cgroup1(struct zl_runtime_job *job, char ***argv, struct zl_error *err)
+{
+	if (job->cgroups_path == NULL)
+		return 0;
+	if (zl_strv_append(argv, "zonelet-supervisor", err) < 0 ||
+	        zl_strv_append(argv, "--in-cgroups", err) < 0 ||
+	        zl_strv_append_format(argv, err, "%s/cgroup1", job->supervisor->state_dir) < 0)
+		return -1;
+	return zl_strv_append(argv, job->cgroups_path, err);
+}
+
 // crun [options] command, with its log and state.
 static int start_argv(
         struct zl_runtime_job *job, const char *command, char ***argv, struct zl_error *err)
@@ -71,7 +83,7 @@ static int start_argv(
 
 	job_path(job, job->log, log);
 	(void)unlink(log);
-	if (zl_strv_append(argv, "crun", err) < 0 ||
+	if (add_cgroup1(job, argv, err) < 0 || zl_strv_append(argv, "crun", err) < 0 ||
 	        zl_strv_append(argv, "--cgroup-manager=cgroupfs", err) < 0 ||
 	        zl_strv_append_format(argv, err, "--root=%s/crun", job->supervisor->state_dir) <
 	                0 ||
@@ -90,7 +102,7 @@ static int run_argv(struct zl_runtime_job *job, char *const *argv, const int std
 	struct zl_spawn spawn = ZL_SPAWN_INIT;
 	int status;
 
-	spawn.program = "crun";
+	spawn.program = job->cgroups_path != NULL ? "/proc/self/exe" : "crun";
 	spawn.argv = (const char *const *)argv;
 	spawn.stdin_fd = stdio[0];
 	spawn.stdout_fd = stdio[1];
@@ -174,6 +186,7 @@ int zl_runtime_delete(struct zl_runtime_job *job, const char *container_id, cons
 	zl_auto(strv) char **argv = NULL;
 
 	begin(job, job->supervisor, directory, false);
+	job->cgroups_path = NULL;
 	if (start_argv(job, "delete", &argv, err) < 0 ||
 	        zl_strv_append(&argv, "--force", err) < 0 ||
 	        zl_strv_append(&argv, container_id, err) < 0)

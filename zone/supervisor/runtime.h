@@ -18,6 +18,7 @@ struct zl_runtime_job {
 	char directory[ZL_RUNTIME_PATH]; // where crun logs and writes the pid
 	bool launch;                     // it leaves us a process
 	const char *log;                 // name of crun's log in that directory
+	const char *cgroups_path;        // version 1 cgroups to start it in; NULL: none (cgroup1.h)
 	// crun ended. `failure` is NULL, or crun's own words as INTERNAL. May free the job.
 	void (*done)(struct zl_runtime_job *job, const struct zl_error *failure);
 };

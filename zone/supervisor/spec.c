@@ -64,6 +64,14 @@ static int set_process(json_t *spec, const struct zl_spec_facts *facts, struct z
 #define POD_PLACEHOLDER       "zonelet:pod"
 #define CONTAINER_PLACEHOLDER "zonelet:container:"
 
+// The file in /proc/PID/ns (namespaces(7)).
+static const char *file_of(const char *kind, bool pod)
+{
+	if (strcmp(kind, "network") == 0)
+		return "net";
+	return strcmp(kind, "pid") == 0 && pod ? "pid_for_children" : kind;
+}
+
 // 1: keep the entry, 0: leave it out.
 static int resolve_namespace(json_t *entry, const struct zl_spec_facts *facts, struct zl_error *err)
 {
@@ -88,7 +96,7 @@ static int resolve_namespace(json_t *entry, const struct zl_spec_facts *facts, s
 	if (holder == 0)
 		return 0;
 	(void)snprintf(holder_path, sizeof(holder_path), "/proc/%d/ns/%.16s", (int)holder,
-	        strcmp(kind, "network") == 0 ? "net" : kind);
+	        file_of(kind, container == NULL));
 	return nomem(json_object_set_new(entry, "path", json_string(holder_path)), err) < 0 ? -1
 	                                                                                    : 1;
 }
@@ -165,6 +173,22 @@ static int set_shm(json_t *mounts, const char *shm, struct zl_error *err)
 	return 0;
 }
 
+static int prepare_sources(json_t *mounts, const struct zl_spec_facts *facts, struct zl_error *err)
+{
+	json_t *mount;
+	size_t i;
+
+	json_array_foreach(mounts, i, mount)
+	{
+		const char *type = zl_json_string(mount, "type");
+
+		if (type != NULL && strcmp(type, "bind") == 0 &&
+		        facts->source(facts->user_data, mount, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int set_mounts(json_t *spec, const struct zl_spec_facts *facts, struct zl_error *err)
 {
 	json_t *mounts = json_object_get(spec, "mounts");
@@ -176,6 +200,8 @@ static int set_mounts(json_t *spec, const struct zl_spec_facts *facts, struct zl
 	}
 	if (!json_is_array(mounts))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the OCI spec's mounts are no list");
+	if (facts->source != NULL && prepare_sources(mounts, facts, err) < 0)
+		return -1;
 	if (add_mount(mounts, facts->resolv_conf, "/etc/resolv.conf", "ro", err) < 0 ||
 	        add_mount(mounts, facts->hostname, "/etc/hostname", "ro", err) < 0)
 		return -1;
@@ -197,6 +223,15 @@ static int get_cgroups_path(
 	return 0;
 }
 
+static int set_limits(json_t *linux_part, const struct zl_spec_facts *facts, struct zl_error *err)
+{
+	json_t *resources = json_object_get(linux_part, "resources");
+
+	if (facts->limits == NULL || resources == NULL)
+		return 0;
+	return facts->limits(facts->user_data, resources, err);
+}
+
 int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct zl_buffer *out,
         char ret_cgroups_path[static ZL_CGROUPS_PATH_SIZE], struct zl_error *err)
 {
@@ -209,7 +244,9 @@ int zl_spec_complete(const char *text, const struct zl_spec_facts *facts, struct
 	linux_part = need_object(spec, "linux", err);
 	if (linux_part == NULL || get_cgroups_path(linux_part, ret_cgroups_path, err) < 0 ||
 	        set_root(spec, facts, err) < 0 || set_process(spec, facts, err) < 0 ||
-	        set_namespaces(linux_part, facts, err) < 0 || set_mounts(spec, facts, err) < 0)
+	        set_namespaces(linux_part, facts, err) < 0 || set_mounts(spec, facts, err) < 0 ||
+	        set_limits(linux_part, facts, err) < 0 ||
+	        (facts->devices != NULL && facts->devices(linux_part, err) < 0))
 		return -1;
 	return zl_json_print(spec, out, err);
 }

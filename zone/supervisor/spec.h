@@ -5,7 +5,8 @@
 //
 // Placeholders in linux.namespaces[].path:
 //   zonelet:pod            the pod's namespace. The supervisor lives in it, so the entry is left
-//                          out; the pod's pid namespace under `host` is that of its pause process
+//                          out; the pod's pid and user namespaces under `host` are those of a
+//                          process that holds them (its children are in the pid namespace)
 //   zonelet:container:ID   that of a running container (pid of a debug container's target)
 //
 // Mounts that are added unless the spec has one at the destination: /etc/resolv.conf,
@@ -15,6 +16,7 @@
 #ifndef ZL_ZONE_SUPERVISOR_SPEC_H
 #define ZL_ZONE_SUPERVISOR_SPEC_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -31,10 +33,18 @@ struct zl_spec_facts {
 	const char *resolv_conf; // file to mount, NULL: none
 	const char *hostname;
 	const char *shm;
-	// pid of the process that holds a shared namespace of this kind ("pid"), for a placeholder;
+	// pid of the process that holds a shared namespace of this kind ("pid", "user"), for a
+	// placeholder;
 	// 0: leave the entry out. `container_id` is NULL for zonelet:pod. -1: it fails.
 	pid_t (*holder)(
 	        void *user_data, const char *kind, const char *container_id, struct zl_error *err);
+	// Makes the source of a bind mount ready, may change the mount; NULL: as they are.
+	int (*source)(void *user_data, json_t *mount, struct zl_error *err);
+	// Sets limits that crun cannot, and takes them out of linux.resources; the cgroup's path is
+	// told already. NULL: crun can.
+	int (*limits)(void *user_data, json_t *resources, struct zl_error *err);
+	// Adds the devices to `linux`; NULL: none.
+	int (*devices)(json_t *linux_part, struct zl_error *err);
 	void *user_data;
 };
 

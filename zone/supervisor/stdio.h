@@ -30,6 +30,8 @@ void zl_output_release(struct zl_output *output);
 int zl_output_frame(struct zl_output *output, const struct zl_frame *frame, struct zl_error *err);
 // Sends what is due, while the link has room.
 void zl_output_fill(struct zl_output *output, struct zl_link *link);
+// Reads what is there, as far as there is room.
+void zl_output_read(struct zl_output *output);
 
 struct zl_input {
 	struct zl_reactor *reactor;

@@ -19,9 +19,13 @@
 // runtime.c    crun
 // rootfs.c     the mounts below a container
 // share.c      the node's directories, by 9P
+// volume.c     the sources of its other mounts
+// devnode.c    its devices
+// signal.c     signals that it cannot hear yet
 // spec.c       the OCI spec, completed
 // user.c       /etc/passwd and /etc/group
 // cgroup.c     out of memory, kill all
+// cgroup1.c    limits on a node with version 1 hierarchies
 // cgroup_usage.c, layer.c, stats.c   what is used
 // update.c     new limits
 //
@@ -39,6 +43,7 @@
 #include "zone/supervisor/link.h"
 #include "zone/supervisor/network.h"
 #include "zone/supervisor/reactor.h"
+#include "zone/supervisor/rootfs.h"
 #include "zone/supervisor/stats.h"
 
 struct zl_connection;
@@ -48,6 +53,9 @@ struct zl_configuring;
 struct zl_supervisor {
 	bool host;                    // a process under `host`, else PID 1 of a zone
 	bool node_uts;                // `host` with the node's hostname: not ours to set
+	bool node_ipc;                // `host` with the node's ipc namespace, and its /dev/shm
+	bool cgroup1;                 // `host` with version 1 hierarchies: state_dir/cgroup1
+	int node_mounts;              // the node's mount namespace under `host`
 	char state_dir[PATH_MAX / 8]; // bundles, mounts, crun's state: on a tmpfs
 	struct zl_reactor reactor;
 	struct zl_link link;
@@ -59,7 +67,10 @@ struct zl_supervisor {
 	unsigned connection_count;
 	uint32_t next_stream;
 	struct zl_stats stats;
-	pid_t pause_pid; // holds the pod's pid namespace under `host`; 0: not needed yet
+	// Holds the pod's pid namespace under `host` (as pid_for_children), and its user, ipc and
+	// uts namespaces if it has a user namespace; 0: not needed yet.
+	pid_t pause_pid;
+	bool userns; // the pod has a user namespace: the one that owns its network namespace
 
 	// Set by configure.
 	bool configured;
@@ -112,12 +123,23 @@ struct zl_host_options {
 	const char *netns; // path of the pod's network namespace; NULL: the node's
 	bool host_ipc;     // the node's ipc namespace
 };
-// Moves into the pod's namespaces.
-int zl_host_enter(const struct zl_host_options *options, struct zl_error *err);
-// The pid of a process that holds the pod's shared pid namespace; starts it the first time.
+// Moves into the pod's namespaces. Where the network namespace belongs to another user namespace
+// (zl_host_make_netns), the pod lives in that: a process that holds it is started, and the pod's
+// ipc and uts namespaces belong to it, too.
+int zl_host_enter(
+        struct zl_supervisor *s, const struct zl_host_options *options, struct zl_error *err);
+// The pid of the process that holds the pod's shared namespaces; starts it the first time.
 int zl_host_pause(struct zl_supervisor *s, pid_t *ret_pid, struct zl_error *err);
-// What that process does.
+// The pod's user namespace; its descriptor is the caller's to close.
+int zl_host_owners(struct zl_supervisor *s, struct zl_owners *ret, struct zl_error *err);
+// What that process does: without a user namespace (fd -1) it is the first of the pid namespace.
 int zl_host_pause_main(void);
+int zl_host_hold_main(int userns);
+// Makes a network namespace that belongs to a new user namespace and binds it to a path; the maps
+// are the lines of /proc/PID/uid_map and gid_map.
+int zl_host_make_netns(
+        const char *path, const char *uid_map, const char *gid_map, struct zl_error *err);
+int zl_host_unshare_main(void);
 
 // trash.c: moves a directory away at once and removes it on a thread of its own.
 int zl_trash(struct zl_supervisor *s, const char *path, struct zl_error *err);
