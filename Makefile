@@ -13,15 +13,15 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 demo: ## set everything up and show a pod in its own Xen domain
-	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
 	@$(ENTER) env PYTHONPATH=e2e python3 -m demo
 
 lab: ## leave that machine running, with a shell; crictl, xl and zonectl are ready
-	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
 	@tools/lab-shell
 
 test: ## unit tests with sanitizers, fuzz targets, end-to-end tests
-	@tools/setup build-root kernel dom0-root images machine crictl package ready tests fuzz
+	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready tests fuzz
 	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e
 
 test-unit: ## unit tests with address and undefined-behaviour sanitizers
@@ -29,7 +29,7 @@ test-unit: ## unit tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory run-unit
 
 test-e2e: ## end-to-end tests on Xen in the lab
-	@tools/setup build-root kernel dom0-root images machine crictl package ready
+	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
 	@$(MAKE) --no-print-directory run-e2e
 
 critest: ## the CRI's conformance suite against the host handler, on this machine
@@ -57,7 +57,7 @@ build: ## the programs, into build/release
 deb: build ## the Debian package, into build/
 
 bench-start: ## time a pod's start beside containerd's, on a deterministic clock
-	@tools/setup build-root kernel dom0-root images crictl package
+	@tools/setup build-root kernel dom0-root emulator images crictl package
 	@bench/run
 
 format: ## clang-format on all C files

@@ -4,13 +4,15 @@
 Why each odd option is there: docs/lab.md, "The emulated machine".
 """
 
+import functools
 import json
+import os
 import socket
+import subprocess
 
 from . import LabError
 from .agent import PORTS, connect_unix
 
-PROGRAM = "qemu-system-x86_64"
 XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem={dom0}M,max:{dom0}M bootscrub=0 loglvl=warning guest_loglvl=warning"
 # Connections to these addresses go to unix sockets on the host, where the registries of e2e/images listen.
 REGISTRY = "10.0.2.100"
@@ -18,6 +20,16 @@ REGISTRY_PORTS = {5000: "plain", 5001: "basic", 5002: "token", 5003: "faults", 5
 # No comma may stand here: it separates multiboot modules.
 KERNEL_ARGUMENTS = ("console=hvc0 root=/dev/vda net.ifnames=0 loglevel=4 systemd.show_status=0 "
                     "random.trust_cpu=on mitigations=off audit=0")
+
+
+@functools.cache
+def program():
+    """The path of the lab's own QEMU (emulator/build)."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = subprocess.run([f"{here}/emulator/build", "--path"], check=True, capture_output=True, text=True).stdout.strip()
+    if not os.path.exists(path):
+        raise LabError("the lab's QEMU is missing: run e2e/lab/emulator/build")
+    return path
 
 
 class Shape:
@@ -36,7 +48,7 @@ class Shape:
         """QEMU's arguments. made: directory of dom0.made(); root, payload: disk files."""
         sleep = "off" if self.idle == "fast" else "on"
         arguments = [
-            PROGRAM, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
+            program(), "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
             "-machine", "q35",
             "-cpu", "EPYC,+svm,-smap,-monitor,-rdtscp,-xsave",
             "-accel", "tcg,thread=single",
@@ -63,7 +75,7 @@ class Shape:
         return arguments
 
     def key(self):
-        """The arguments as text, without the paths that differ from machine to machine."""
+        """The arguments as text, without the paths that differ from machine to machine. QEMU's own names its build."""
         return " ".join(self.arguments("", "", "", "", ""))
 
 
