@@ -50,7 +50,7 @@ class Shape:
         arguments = [
             program(), "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
             "-machine", "q35",
-            "-cpu", "EPYC,+svm,-smap,-monitor,-rdtscp,-xsave",
+            "-cpu", "EPYC,+svm,-smap,-monitor,-rdtscp,-xsave,-sha-ni",
             "-accel", "tcg,thread=single",
             "-icount", f"shift={self.shift},sleep={sleep}",
             "-smp", str(self.cpus), "-m", f"{self.memory}M",

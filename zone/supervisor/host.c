@@ -136,9 +136,11 @@ int zl_host_make_netns(
 
 int zl_host_unshare_main(void)
 {
+	struct zl_error err = ZL_ERROR_INIT;
 	char end;
 
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || say_ready() < 0)
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || zl_network_loopback(&err) < 0 ||
+	        say_ready() < 0)
 		return 1;
 	// Until the maker has it all.
 	(void)!read(STDIN_FILENO, &end, 1);
