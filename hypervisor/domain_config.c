@@ -44,7 +44,7 @@ int zl_nic_check(const struct zl_nic *nic, struct zl_error *err)
 	if (memcmp(nic->mac, none, sizeof(none)) == 0 || (nic->mac[0] & 1) != 0)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "network interface %d needs a unicast MAC address", nic->devid);
-	if (nic->ifname == NULL || !printable(nic->ifname, IF_NAMESIZE - 1))
+	if (nic->ifname != NULL && !printable(nic->ifname, IF_NAMESIZE - 1))
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "network interface %d needs a name of 1 to 15 characters for its back end",
 		        nic->devid);

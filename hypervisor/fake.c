@@ -276,7 +276,9 @@ static int put_nic(struct fake_domain *domain, const struct zl_nic *from, struct
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
 		        "domain %u has %d network interfaces, the most it can have",
 		        (unsigned)domain->info.domid, MAX_NICS);
-	nic->ifname = zl_strdup(from->ifname != NULL ? from->ifname : "", err);
+	nic->ifname = from->ifname != NULL ? zl_strdup(from->ifname, err)
+	                                   : zl_format(err, "vif%u.%d",
+	                                             (unsigned)domain->info.domid, from->devid);
 	nic->devid = from->devid;
 	return nic->ifname != NULL ? 0 : -1;
 }

@@ -35,8 +35,9 @@ struct zl_disk {
 struct zl_nic {
 	int devid; // 0 for the first: eth0 in the zone
 	uint8_t mac[6];
-	uint32_t mtu;           // 0: the default of the back end
-	const char *ifname;     // the back end's interface name, at most 15 characters
+	uint32_t mtu;       // 0: the default of the back end
+	const char *ifname; // the back end's interface name, at most 15 characters; NULL: the one
+	                    // it has from its driver, "vif<domid>.<devid>" (a rename costs time)
 	uint32_t backend_domid; // 0: dom0
 };
 
@@ -121,7 +122,9 @@ struct zl_hypervisor_ops {
 	int (*domain_create)(struct zl_hypervisor *hv, const struct zl_domain_config *config,
 	        const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err);
 	int (*domain_unpause)(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
-	// Destroys it with all its devices. A domain that is not there is success.
+	// Destroys it with all its devices. A domain that is not there is success; devices it left
+	// behind are removed. Block devices are free at the return; the kernel takes the back end's
+	// network interface down a moment later (0.1 s).
 	int (*domain_destroy)(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err);
 	// NOT_FOUND if there is none.
 	int (*domain_info)(struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_info *ret,
@@ -169,7 +172,8 @@ struct zl_hypervisor {
 };
 
 // Opens Xen's toolstack. FAILED_PRECONDITION where this machine is not a Xen dom0, with the remedy.
-// hotplug_program: absolute path of zonelet's hotplug helper.
+// hotplug_program: absolute path of zonelet-hotplug, which is named in xenstore as the script of
+// the devices, for `xl` and for driver zones; nothing here runs it.
 struct zl_hypervisor *zl_xen_open(const char *hotplug_program, struct zl_error *err);
 
 // For unit tests. Domains live in memory; see fake.h for scripting failures and events.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/xen.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -81,10 +83,20 @@ struct zl_xen_context *zl_xen_take(struct zl_xen *xen, struct zl_error *err)
 	return context;
 }
 
+int zl_xen_connect(struct zl_xen_context *context, struct zl_error *err)
+{
+	if (context->xs == NULL)
+		context->xs = xs_open(0);
+	return context->xs != NULL ? 0 : zl_error_errno(err, errno, "connect to xenstored");
+}
+
 void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context)
 {
 	bool keep;
 
+	if (context->xs != NULL)
+		xs_close(context->xs);
+	context->xs = NULL;
 	pthread_mutex_lock(&xen->lock);
 	keep = !atomic_load(&context->broken) && xen->idle_count < MAX_IDLE;
 	if (keep) {

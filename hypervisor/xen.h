@@ -12,7 +12,10 @@
 // the calling thread until it is done; when the caller's cancel token fires, libxl is asked to cut
 // it short (libxl_ao_abort), which it does at the next wait for a device or a program.
 //
-// Child processes: libxl forks for hotplug programs and to destroy a domain. Each context reaps its
+// Disks and network interfaces are ours alone (xen_device.c); libxl makes and destroys the domain
+// around them.
+//
+// Child processes: libxl forks to destroy a domain. Each context reaps its
 // own children and no others (libxl_sigchld_owner_libxl_always_selective_reap), so whoever in this
 // process uses waitid(P_PIDFD) is not disturbed. The handler libxl installs for SIGCHLD needs one
 // thread that does not block it: the watch thread is that one.
@@ -31,9 +34,11 @@
 
 struct xs_handle;
 struct pollfd;
+struct zl_device;
 
 struct zl_xen_context {
 	libxl_ctx *ctx;
+	struct xs_handle *xs; // for what we do in xenstore ourselves; NULL before zl_xen_connect
 	struct zl_xen_log log;
 	atomic_bool broken; // libxl reported a disaster: not to be used again
 	struct pollfd *fds; // room for the event loop
@@ -62,6 +67,9 @@ static inline struct zl_xen *zl_xen_of(struct zl_hypervisor *hv)
 // A context for one operation, its log empty. NULL on error.
 struct zl_xen_context *zl_xen_take(struct zl_xen *xen, struct zl_error *err);
 void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context);
+// Opens context->xs, until the context is given back: with a connection goes a thread of
+// libxenstore as soon as it has a watch.
+int zl_xen_connect(struct zl_xen_context *context, struct zl_error *err);
 
 // Sets the error for a libxl return code: "<what>: <libxl's words>". Returns -1.
 int zl_xen_error(struct zl_xen_context *context, int rc, struct zl_error *err, const char *format,
@@ -88,15 +96,41 @@ int zl_xen_operation_wait(struct zl_xen_context *context, struct zl_xen_operatio
 int zl_xen_operation_error(struct zl_xen_context *context, int rc, const struct zl_cancel *cancel,
         struct zl_error *err, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+// ---- devices (xen_device.c)
+
+// The block devices of the configuration can be opened as it says; their names are good.
+int zl_xen_devices_check(const struct zl_domain_config *config, struct zl_error *err);
+
+// Attaches all devices of the configuration. After a failure some may be there.
+int zl_xen_devices_add(struct zl_xen_context *context, const char *script, uint32_t domid,
+        const struct zl_domain_config *config, const struct zl_cancel *cancel,
+        struct zl_error *err);
+
+// Devices that were told to go, while the kernel is still at it.
+struct zl_xen_drop {
+	uint32_t domid;
+	struct zl_device *devices;
+	size_t count;
+	int fd; // hears the kernel's events
+};
+
+// Takes away all devices of a domain at once, asking nobody; then waits until the kernel has let go
+// of them, and removes what it wrote meanwhile. An interface takes the kernel several RCU grace
+// periods, during which nobody is kept from anything: `disks_alone` does not wait for it. (Its
+// driver writes nothing any more, unless it was just being attached.) Release `drop` after either.
+int zl_xen_devices_drop(struct zl_xen_context *context, uint32_t domid, struct zl_xen_drop *drop,
+        struct zl_error *err);
+int zl_xen_devices_drop_wait(struct zl_xen_context *context, const struct zl_xen_drop *drop,
+        bool disks_alone, struct zl_error *err);
+void zl_xen_drop_release(struct zl_xen_drop *drop);
+ZL_AUTO_DEFINE_VALUE(xen_drop, struct zl_xen_drop, zl_xen_drop_release);
+
 // ---- configuration as libxl has it (xen_config.c); data in, data out
 
 // Fills an initialised libxl_domain_config, which the caller disposes of, also after a failure.
-int zl_xen_config_fill(const struct zl_domain_config *config, const char *hotplug_program,
-        libxl_domain_config *out, struct zl_error *err);
-int zl_xen_disk_fill(const struct zl_disk *disk, const char *hotplug_program,
-        libxl_device_disk *out, struct zl_error *err);
-int zl_xen_nic_fill(const struct zl_nic *nic, const char *hotplug_program, libxl_device_nic *out,
-        struct zl_error *err);
+// Devices are not part of it.
+int zl_xen_config_fill(
+        const struct zl_domain_config *config, libxl_domain_config *out, struct zl_error *err);
 enum zl_domain_end zl_xen_end(const libxl_dominfo *info);
 
 // ---- operations of the table
@@ -132,9 +166,6 @@ int zl_xen_need_domain(struct zl_xen_context *context, uint32_t domid, struct zl
 
 // What a new domain may take.
 int zl_xen_free_memory(struct zl_xen_context *context, uint64_t *ret_bytes, struct zl_error *err);
-
-// NOT_FOUND unless path is a block device (of this domain).
-int zl_xen_disk_present(const struct zl_disk *disk, struct zl_error *err);
 
 int zl_xen_domain_watch(struct zl_hypervisor *hv, uint32_t domid, zl_domain_event *event,
         void *user, struct zl_error *err);

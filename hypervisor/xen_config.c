@@ -13,33 +13,6 @@ static int copy(char **to, const char *from, struct zl_error *err)
 	return from == NULL || *to != NULL ? 0 : -1;
 }
 
-int zl_xen_disk_fill(const struct zl_disk *disk, const char *hotplug_program,
-        libxl_device_disk *out, struct zl_error *err)
-{
-	out->backend_domid = disk->backend_domid;
-	out->backend = LIBXL_DISK_BACKEND_PHY;
-	out->format = LIBXL_DISK_FORMAT_RAW;
-	out->readwrite = disk->readonly ? 0 : 1;
-	if (copy(&out->pdev_path, disk->path, err) < 0 || copy(&out->vdev, disk->vdev, err) < 0 ||
-	        copy(&out->script, hotplug_program, err) < 0)
-		return -1;
-	return 0;
-}
-
-int zl_xen_nic_fill(const struct zl_nic *nic, const char *hotplug_program, libxl_device_nic *out,
-        struct zl_error *err)
-{
-	out->backend_domid = nic->backend_domid;
-	out->devid = nic->devid;
-	out->mtu = (int)nic->mtu;
-	out->nictype = LIBXL_NIC_TYPE_VIF;
-	memcpy(out->mac, nic->mac, sizeof(out->mac));
-	if (copy(&out->ifname, nic->ifname, err) < 0 ||
-	        copy(&out->script, hotplug_program, err) < 0)
-		return -1;
-	return 0;
-}
-
 static int fill_create_info(
         const struct zl_domain_config *config, libxl_domain_create_info *out, struct zl_error *err)
 {
@@ -89,8 +62,6 @@ static int fill_build_info(
 	out->target_memkb = to_kib(config->memory_bytes);
 	// The claim makes "enough memory" certain before the build starts, whoever else builds.
 	libxl_defbool_set(&out->claim_mode, true);
-	// A zone is never migrated by libxl and needs no ACPI tables.
-	libxl_defbool_set(&out->acpi, false);
 	libxl_defbool_set(&out->nested_hvm, false);
 	if (copy(&out->kernel, config->kernel, err) < 0 ||
 	        copy(&out->ramdisk, config->ramdisk, err) < 0 ||
@@ -99,30 +70,8 @@ static int fill_build_info(
 	return fill_cpus(config, out, err);
 }
 
-static int fill_devices(const struct zl_domain_config *config, const char *hotplug_program,
-        libxl_domain_config *out, struct zl_error *err)
-{
-	out->disks = calloc(config->disk_count + 1, sizeof(*out->disks));
-	out->nics = calloc(config->nic_count + 1, sizeof(*out->nics));
-	if (out->disks == NULL || out->nics == NULL)
-		return zl_error_nomem(err);
-	for (size_t i = 0; i < config->disk_count; i++) {
-		libxl_device_disk_init(&out->disks[i]);
-		out->num_disks++;
-		if (zl_xen_disk_fill(&config->disks[i], hotplug_program, &out->disks[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < config->nic_count; i++) {
-		libxl_device_nic_init(&out->nics[i]);
-		out->num_nics++;
-		if (zl_xen_nic_fill(&config->nics[i], hotplug_program, &out->nics[i], err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-int zl_xen_config_fill(const struct zl_domain_config *config, const char *hotplug_program,
-        libxl_domain_config *out, struct zl_error *err)
+int zl_xen_config_fill(
+        const struct zl_domain_config *config, libxl_domain_config *out, struct zl_error *err)
 {
 	// Without xl there is nobody who acts on these; a domain that ended stays until it is
 	// destroyed.
@@ -131,10 +80,9 @@ int zl_xen_config_fill(const struct zl_domain_config *config, const char *hotplu
 	out->on_watchdog = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
 	out->on_crash = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
 	out->on_soft_reset = LIBXL_ACTION_ON_SHUTDOWN_PRESERVE;
-	if (fill_create_info(config, &out->c_info, err) < 0 ||
-	        fill_build_info(config, &out->b_info, err) < 0)
+	if (fill_create_info(config, &out->c_info, err) < 0)
 		return -1;
-	return fill_devices(config, hotplug_program, out, err);
+	return fill_build_info(config, &out->b_info, err);
 }
 
 enum zl_domain_end zl_xen_end(const libxl_dominfo *info)

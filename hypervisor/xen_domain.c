@@ -75,23 +75,55 @@ static int check(struct zl_xen_context *context, const struct zl_domain_config *
 	if (check_file(config->kernel, "zone kernel", err) < 0 ||
 	        check_file(config->ramdisk, "ramdisk", err) < 0)
 		return -1;
-	for (size_t i = 0; i < config->disk_count; i++) {
-		if (zl_xen_disk_present(&config->disks[i], err) < 0)
-			return zl_error_wrap(err, "domain \"%s\"", config->name);
-	}
-	if (check_name(context, config, err) < 0)
+	if (zl_xen_devices_check(config, err) < 0 || check_name(context, config, err) < 0)
 		return -1;
 	return check_memory(context, config, xl, err);
 }
 
-static int destroy(struct zl_xen_context *context, uint32_t domid)
+static bool is_gone(struct zl_xen_context *context, uint32_t domid)
+{
+	libxl_dominfo info;
+	int rc;
+	bool gone;
+
+	libxl_dominfo_init(&info);
+	rc = libxl_domain_info(context->ctx, &info, domid);
+	gone = rc == ERROR_DOMAIN_NOTFOUND || (rc == 0 && info.dying);
+	libxl_dominfo_dispose(&info);
+	return gone;
+}
+
+// Somebody else may destroy it at the same time: what counts is that it is gone.
+static int destroy_domain(struct zl_xen_context *context, uint32_t domid, struct zl_error *err)
 {
 	struct zl_xen_operation operation;
 	int rc;
 
 	zl_xen_operation_init(&operation);
 	rc = libxl_domain_destroy(context->ctx, domid, &operation.how);
-	return zl_xen_operation_wait(context, &operation, rc, NULL);
+	rc = zl_xen_operation_wait(context, &operation, rc, NULL);
+	if (rc == 0 || is_gone(context, domid))
+		return 0;
+	return zl_xen_error(context, rc, err, "destroy domain %u", (unsigned)domid);
+}
+
+// Its devices first, so that libxl finds none to wait for; the kernel takes them down while libxl
+// takes down the domain. Also for a domain that is gone, whose devices somebody else left behind.
+static int destroy(
+        struct zl_xen_context *context, uint32_t domid, bool disks_alone, struct zl_error *err)
+{
+	zl_auto(xen_drop) struct zl_xen_drop drop = {.fd = -1};
+	bool present = libxl_domain_info(context->ctx, NULL, domid) == 0;
+
+	// It would only complain about its disks.
+	if (present)
+		(void)libxl_domain_pause(context->ctx, domid, NULL);
+	zl_xen_log_clear(&context->log);
+	if (zl_xen_devices_drop(context, domid, &drop, err) < 0)
+		return -1;
+	if (present && destroy_domain(context, domid, err) < 0)
+		return -1;
+	return zl_xen_devices_drop_wait(context, &drop, disks_alone, err);
 }
 
 // Takes back what a failed build left (libxl does that itself, except after an abort: "the domain
@@ -100,16 +132,16 @@ static int destroy(struct zl_xen_context *context, uint32_t domid)
 static int give_up(struct zl_xen_context *context, const struct zl_domain_config *config,
         libxl_domain_config *xl, uint32_t domid, struct zl_error *err)
 {
-	if (domid != NO_DOMID && libxl_domain_info(context->ctx, NULL, domid) == 0)
-		(void)destroy(context, domid);
+	if (domid != NO_DOMID)
+		(void)destroy(context, domid, false, NULL);
 	if (err != NULL && err->code == ZL_INTERNAL && check_name(context, config, err) == 0)
 		(void)check_memory(context, config, xl, err);
 	return -1;
 }
 
-static int build(struct zl_xen_context *context, const struct zl_domain_config *config,
-        libxl_domain_config *xl, const struct zl_cancel *cancel, uint32_t *ret_domid,
-        struct zl_error *err)
+static int build(struct zl_xen_context *context, const char *script,
+        const struct zl_domain_config *config, libxl_domain_config *xl,
+        const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err)
 {
 	struct zl_xen_operation operation;
 	uint32_t domid = NO_DOMID;
@@ -118,11 +150,15 @@ static int build(struct zl_xen_context *context, const struct zl_domain_config *
 	zl_xen_operation_init(&operation);
 	rc = libxl_domain_create_new(context->ctx, xl, &domid, &operation.how, NULL);
 	rc = zl_xen_operation_wait(context, &operation, rc, cancel);
-	if (rc == 0) {
+	if (rc == 0 && zl_xen_devices_add(context, script, domid, config, cancel, err) == 0) {
 		*ret_domid = domid;
 		return 0;
 	}
-	zl_xen_operation_error(context, rc, cancel, err, "make the domain \"%s\"", config->name);
+	if (rc == 0)
+		zl_error_wrap(err, "domain \"%s\"", config->name);
+	else
+		zl_xen_operation_error(
+		        context, rc, cancel, err, "make the domain \"%s\"", config->name);
 	return give_up(context, config, xl, domid, err);
 }
 
@@ -133,10 +169,9 @@ static int create(struct zl_xen *xen, struct zl_xen_context *context,
 	zl_auto(domain_config) libxl_domain_config xl;
 
 	libxl_domain_config_init(&xl);
-	if (zl_xen_config_fill(config, xen->hotplug_program, &xl, err) < 0 ||
-	        check(context, config, &xl, err) < 0)
+	if (zl_xen_config_fill(config, &xl, err) < 0 || check(context, config, &xl, err) < 0)
 		return -1;
-	return build(context, config, &xl, cancel, ret_domid, err);
+	return build(context, xen->hotplug_program, config, &xl, cancel, ret_domid, err);
 }
 
 int zl_xen_domain_create(struct zl_hypervisor *hv, const struct zl_domain_config *config,
@@ -195,17 +230,13 @@ int zl_xen_domain_destroy(struct zl_hypervisor *hv, uint32_t domid, struct zl_er
 {
 	struct zl_xen *xen = zl_xen_of(hv);
 	struct zl_xen_context *context = zl_xen_take(xen, err);
-	int rc;
+	int result;
 
 	if (context == NULL)
 		return -1;
-	rc = destroy(context, domid);
-	if (rc == ERROR_DOMAIN_NOTFOUND)
-		rc = 0;
-	if (rc != 0)
-		zl_xen_error(context, rc, err, "destroy domain %u", (unsigned)domid);
+	result = destroy(context, domid, true, err);
 	zl_xen_give(xen, context);
-	return rc == 0 ? 0 : -1;
+	return result;
 }
 
 // ---- info

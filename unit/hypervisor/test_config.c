@@ -116,7 +116,7 @@ START_TEST(fills_in_the_domain)
 	char uuid[37];
 
 	libxl_domain_config_init(&xl);
-	ck_assert_int_eq(zl_xen_config_fill(&c, "/libexec/hotplug", &xl, &err), 0);
+	ck_assert_int_eq(zl_xen_config_fill(&c, &xl, &err), 0);
 	ck_assert_int_eq(xl.c_info.type, LIBXL_DOMAIN_TYPE_PVH);
 	ck_assert_int_eq(xl.b_info.type, LIBXL_DOMAIN_TYPE_PVH);
 	ck_assert_str_eq(xl.c_info.name, "zone");
@@ -133,8 +133,6 @@ START_TEST(fills_in_the_domain)
 	ck_assert_int_eq(xl.b_info.sched_params.weight, 512);
 	ck_assert_int_eq(xl.b_info.sched_params.cap, 150);
 	ck_assert(libxl_defbool_val(xl.b_info.claim_mode));
-	ck_assert_int_eq(xl.num_disks, 1);
-	ck_assert_int_eq(xl.num_nics, 1);
 	libxl_domain_config_dispose(&xl);
 }
 END_TEST
@@ -151,7 +149,7 @@ START_TEST(leaves_defaults_to_libxl)
 	c.cpu_cap = 0;
 	c.max_vcpus = 0;
 	libxl_domain_config_init(&xl);
-	ck_assert_int_eq(zl_xen_config_fill(&c, "/libexec/hotplug", &xl, &err), 0);
+	ck_assert_int_eq(zl_xen_config_fill(&c, &xl, &err), 0);
 	ck_assert_int_eq(xl.b_info.type, LIBXL_DOMAIN_TYPE_PV);
 	ck_assert(!libxl_uuid_is_nil(&xl.c_info.uuid));
 	ck_assert_ptr_null(xl.b_info.ramdisk);
@@ -159,32 +157,6 @@ START_TEST(leaves_defaults_to_libxl)
 	ck_assert_int_eq(xl.b_info.sched_params.weight, LIBXL_DOMAIN_SCHED_PARAM_WEIGHT_DEFAULT);
 	ck_assert_int_eq(xl.b_info.sched_params.cap, LIBXL_DOMAIN_SCHED_PARAM_CAP_DEFAULT);
 	libxl_domain_config_dispose(&xl);
-}
-END_TEST
-
-START_TEST(fills_in_devices)
-{
-	struct zl_disk d = disk;
-	libxl_device_disk xl_disk;
-	libxl_device_nic xl_nic;
-
-	d.backend_domid = 3;
-	libxl_device_disk_init(&xl_disk);
-	ck_assert_int_eq(zl_xen_disk_fill(&d, "/libexec/hotplug", &xl_disk, &err), 0);
-	ck_assert_uint_eq(xl_disk.backend_domid, 3);
-	ck_assert_int_eq(xl_disk.backend, LIBXL_DISK_BACKEND_PHY);
-	ck_assert_int_eq(xl_disk.format, LIBXL_DISK_FORMAT_RAW);
-	ck_assert_int_eq(xl_disk.readwrite, 0);
-	ck_assert_str_eq(xl_disk.pdev_path, "/dev/loop0");
-	ck_assert_str_eq(xl_disk.script, "/libexec/hotplug");
-	libxl_device_disk_dispose(&xl_disk);
-	libxl_device_nic_init(&xl_nic);
-	ck_assert_int_eq(zl_xen_nic_fill(&nic, "/libexec/hotplug", &xl_nic, &err), 0);
-	ck_assert_mem_eq(xl_nic.mac, nic.mac, 6);
-	ck_assert_int_eq(xl_nic.mtu, 1450);
-	ck_assert_str_eq(xl_nic.ifname, nic.ifname);
-	ck_assert_int_eq(xl_nic.nictype, LIBXL_NIC_TYPE_VIF);
-	libxl_device_nic_dispose(&xl_nic);
 }
 END_TEST
 
@@ -292,7 +264,6 @@ int main(void)
 	tcase_add_test(tests, device_mistakes_are_named);
 	tcase_add_test(tests, fills_in_the_domain);
 	tcase_add_test(tests, leaves_defaults_to_libxl);
-	tcase_add_test(tests, fills_in_devices);
 	tcase_add_test(tests, reads_the_end);
 	tcase_add_test(tests, knows_libxl_codes);
 	tcase_add_test(tests, keeps_the_first_errors);

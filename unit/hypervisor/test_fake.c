@@ -170,7 +170,7 @@ END_TEST
 START_TEST(attaches_and_detaches)
 {
 	struct zl_disk image = {.vdev = "xvdc", .path = "/dev/loop7"};
-	struct zl_nic second = {.devid = 1, .mac = {2, 0, 0, 0, 0, 2}, .ifname = "zlsecond"};
+	struct zl_nic second = {.devid = 1, .mac = {2, 0, 0, 0, 0, 2}};
 	uint32_t domid = make("zone");
 	char text[64];
 
@@ -181,6 +181,8 @@ START_TEST(attaches_and_detaches)
 	ck_assert_int_eq(hv->ops->disk_remove(hv, domid, "xvdc", NULL, &err), 0);
 	ck_assert(!zl_fake_disk(hv, domid, "xvdc", text, sizeof(text), NULL));
 	ck_assert_int_eq(hv->ops->nic_add(hv, domid, &second, NULL, &err), 0);
+	ck_assert(zl_fake_nic(hv, domid, 1, text, sizeof(text)));
+	ck_assert_str_eq(text, "vif1.1");
 	ck_assert_int_eq(hv->ops->nic_add(hv, domid, &second, NULL, &err), -1);
 	ck_assert_int_eq(err.code, ZL_ALREADY_EXISTS);
 	ck_assert_int_eq(hv->ops->nic_remove(hv, domid, 1, NULL, &err), 0);
