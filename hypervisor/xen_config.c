@@ -63,6 +63,10 @@ static int fill_build_info(
 	// The claim makes "enough memory" certain before the build starts, whoever else builds.
 	libxl_defbool_set(&out->claim_mode, true);
 	libxl_defbool_set(&out->nested_hvm, false);
+	// By default Xen emulates the TSC where the host's is not invariant: each read is a trip
+	// through the hypervisor, the kernel's own included, which go by Xen's scale and offset of
+	// the processor (vcpu_time_info, xen/include/public/xen.h) and are right with any TSC.
+	out->tsc_mode = LIBXL_TSC_MODE_NATIVE;
 	if (copy(&out->kernel, config->kernel, err) < 0 ||
 	        copy(&out->ramdisk, config->ramdisk, err) < 0 ||
 	        copy(&out->cmdline, config->cmdline, err) < 0)
