@@ -165,4 +165,8 @@ int zl_netns_remove(const char *path, struct zl_error *err); // absent is fine
 // by them the masquerading rules that it has to take back).
 int zl_splice_add(const char *netns, const char *ifname, const char *vif, struct zl_error *err);
 
+// The first part of it alone, which needs no `ifname` yet: the kernel waits several times for all
+// readers of its tables when it moves an interface, so it is done while a zone boots.
+int zl_splice_move(const char *netns, const char *vif, struct zl_error *err);
+
 #endif

@@ -149,3 +149,10 @@ int zl_splice_add(const char *netns, const char *ifname, const char *vif, struct
 		return zl_error_wrap(err, "splice %s to %s in %s", vif, ifname, netns);
 	return 0;
 }
+
+int zl_splice_move(const char *netns, const char *vif, struct zl_error *err)
+{
+	if (move_vif(netns, vif, err) < 0)
+		return zl_error_wrap(err, "move %s to %s", vif, netns);
+	return 0;
+}

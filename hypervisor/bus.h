@@ -2,10 +2,12 @@
 //
 // What the kernel does with the back ends' devices in dom0, as it tells by its uevents.
 //
-// Two moments are not to be seen in xenstore:
-// - netback says "InitWait" before it makes the interface, and "online" after (netback_probe). An
-//   ioctl on an interface that is not there yet makes the kernel look for a module of that name,
-//   which takes longer than all the rest of an attach (dev_load, net/core/dev_ioctl.c).
+// - When a driver has taken a device, the kernel says "bind" (driver_bound, drivers/base/dd.c).
+// Both
+//   back ends have said "InitWait" in xenstore by then, and netback has made its interface, which
+//   is not to be seen in xenstore: an ioctl on an interface that is not there yet makes the kernel
+//   look for a module of that name, which takes longer than all the rest of an attach (dev_load,
+//   net/core/dev_ioctl.c). The event costs nothing, where a watch is four trips to xenstored.
 // - A device outlives its nodes until its driver has taken the interface down, or closed the block
 //   device; then the kernel says "remove" (device_del, drivers/base/core.c).
 #ifndef ZL_HYPERVISOR_BUS_H
@@ -19,12 +21,12 @@
 
 enum { ZL_BUS_NAME_SIZE = 64 };
 
-#define ZL_BUS_ONLINE "online"
+#define ZL_BUS_BIND   "bind"
 #define ZL_BUS_REMOVE "remove"
 
 // Something to be waited for.
 struct zl_bus_event {
-	const char *action;          // ZL_BUS_ONLINE or ZL_BUS_REMOVE
+	const char *action;          // ZL_BUS_BIND or ZL_BUS_REMOVE
 	char name[ZL_BUS_NAME_SIZE]; // of the device: "vbd-3-51712"
 	bool happened;               // set by zl_bus_await
 };

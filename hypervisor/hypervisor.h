@@ -31,7 +31,7 @@ struct zl_disk {
 	uint32_t backend_domid; // 0: dom0
 };
 
-// A network interface of a domain.
+// A network interface of a domain. The one it has in the back end's domain is left down.
 struct zl_nic {
 	int devid; // 0 for the first: eth0 in the zone
 	uint8_t mac[6];

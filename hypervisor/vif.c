@@ -70,15 +70,28 @@ static int set_up(int fd, const char *name, struct zl_error *err)
 	return 0;
 }
 
+// Any socket takes these requests (net/socket.c, sock_do_ioctl).
+static int open_socket(struct zl_error *err)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 ? fd : zl_error_errno(err, errno, "make a socket");
+}
+
+int zl_vif_shape(const char *from, const char *to, uint32_t mtu, struct zl_error *err)
+{
+	zl_auto(fd) int fd = open_socket(err);
+
+	if (fd < 0 || rename_link(fd, from, to, err) < 0)
+		return -1;
+	return set_mtu(fd, to, mtu, err);
+}
+
 int zl_vif_prepare(const char *from, const char *to, uint32_t mtu, struct zl_error *err)
 {
-	// Any socket takes these requests (net/socket.c, sock_do_ioctl).
-	zl_auto(fd) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	zl_auto(fd) int fd = open_socket(err);
 
-	if (fd < 0)
-		return zl_error_errno(err, errno, "make a socket");
-	if (rename_link(fd, from, to, err) < 0 || set_mtu(fd, to, mtu, err) < 0 ||
-	        disable_ipv6(to, err) < 0)
+	if (fd < 0 || zl_vif_shape(from, to, mtu, err) < 0 || disable_ipv6(to, err) < 0)
 		return -1;
 	return set_up(fd, to, err);
 }

@@ -36,8 +36,17 @@ static const libxl_event_hooks event_hooks = {.event_occurs_mask = 0, .disaster 
 static const libxl_childproc_hooks childproc_hooks = {
         .chldowner = libxl_sigchld_owner_libxl_always_selective_reap};
 
+static void disconnect(struct zl_xen_context *context)
+{
+	if (context->xs != NULL)
+		xs_close(context->xs);
+	context->xs = NULL;
+	context->watched = false;
+}
+
 static void free_context(struct zl_xen_context *context)
 {
+	disconnect(context);
 	(void)libxl_ctx_free(context->ctx);
 	zl_xen_log_release(&context->log);
 	free(context->fds);
@@ -94,9 +103,8 @@ void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context)
 {
 	bool keep;
 
-	if (context->xs != NULL)
-		xs_close(context->xs);
-	context->xs = NULL;
+	if (context->watched)
+		disconnect(context);
 	pthread_mutex_lock(&xen->lock);
 	keep = !atomic_load(&context->broken) && xen->idle_count < MAX_IDLE;
 	if (keep) {

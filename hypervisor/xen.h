@@ -39,6 +39,7 @@ struct zl_device;
 struct zl_xen_context {
 	libxl_ctx *ctx;
 	struct xs_handle *xs; // for what we do in xenstore ourselves; NULL before zl_xen_connect
+	bool watched;         // a watch was set on it
 	struct zl_xen_log log;
 	atomic_bool broken; // libxl reported a disaster: not to be used again
 	struct pollfd *fds; // room for the event loop
@@ -67,8 +68,8 @@ static inline struct zl_xen *zl_xen_of(struct zl_hypervisor *hv)
 // A context for one operation, its log empty. NULL on error.
 struct zl_xen_context *zl_xen_take(struct zl_xen *xen, struct zl_error *err);
 void zl_xen_give(struct zl_xen *xen, struct zl_xen_context *context);
-// Opens context->xs, until the context is given back: with a connection goes a thread of
-// libxenstore as soon as it has a watch.
+// Opens context->xs. One that was watched is closed when the context is given back: from its first
+// watch on, a connection has a thread of libxenstore.
 int zl_xen_connect(struct zl_xen_context *context, struct zl_error *err);
 
 // Sets the error for a libxl return code: "<what>: <libxl's words>". Returns -1.

@@ -22,7 +22,7 @@
 #include "hypervisor/xen_store.h"
 
 // The same limits as libxl's (LIBXL_INIT_TIMEOUT, LIBXL_DESTROY_TIMEOUT).
-enum { INIT_TIMEOUT_MS = 10000, CLOSE_TIMEOUT_MS = 10000, GONE_TIMEOUT_MS = 10000 };
+enum { INIT_TIMEOUT_MS = 10000, CLOSE_TIMEOUT_MS = 10000, GONE_TIMEOUT_MS = 10000, LOOK_MS = 1000 };
 
 enum { MAX_REWRITES = 8 };
 
@@ -86,6 +86,7 @@ static void prepare_nic(
 	                .backend_domid = nic->backend_domid},
 	        .nic = nic,
 	        .script = script,
+	        .as_made = nic->backend_domid == 0 && nic->ifname == NULL && nic->mtu == 0,
 	};
 }
 
@@ -101,27 +102,18 @@ static void describe(const struct zl_attach *attach, char out[static 96])
 		        attach->nic->devid, attach->device.domid);
 }
 
-// Until the driver has taken the device. It may be further already.
-static int await_driver(struct zl_xen_context *context, const struct zl_attach *attach,
-        const struct zl_cancel *cancel, struct zl_error *err)
+// Never succeeds: what went wrong with a device that is in this state.
+static int no_driver(struct zl_xen_context *context, const struct zl_attach *attach, int state,
+        struct zl_error *err)
 {
-	const unsigned up =
-	        1U << ZL_BUS_INIT_WAIT | 1U << ZL_BUS_INITIALISED | 1U << ZL_BUS_CONNECTED;
-	const unsigned down = 1U << ZL_BUS_CLOSING | 1U << ZL_BUS_CLOSED | 1U << ZL_BUS_NONE;
 	char words[256];
 	char what[96];
-	int state = zl_xenstore_await(
-	        context->xs, &attach->device, up | down, cancel, INIT_TIMEOUT_MS, err);
 
-	if (state >= 0 && (up & 1U << state) != 0)
-		return 0;
 	describe(attach, what);
 	zl_xenstore_driver_error(context->xs, &attach->device, words, sizeof(words));
-	if (state >= 0)
+	if (state != ZL_BUS_INITIALISING)
 		return zl_error_set(err, ZL_INTERNAL, "%s: its back end gave up: %s", what,
 		        words[0] != '\0' ? words : "dom0's kernel log may say why");
-	if (zl_cancel_check(cancel, NULL) < 0)
-		return -1;
 	return zl_error_set(err, ZL_UNAVAILABLE,
 	        "%s: no back end took it within %d s; is the module %s loaded in domain %" PRIu32
 	        "?",
@@ -129,18 +121,37 @@ static int await_driver(struct zl_xen_context *context, const struct zl_attach *
 	        attach->device.backend_domid);
 }
 
-// netback makes the interface under its own name and waits for this before it connects.
-static int bring_up(
-        struct zl_xen_context *context, const struct zl_attach *attach, struct zl_error *err)
-{
-	char made[32];
+static const unsigned taken_states =
+        1U << ZL_BUS_INIT_WAIT | 1U << ZL_BUS_INITIALISED | 1U << ZL_BUS_CONNECTED;
 
-	(void)snprintf(made, sizeof(made), "vif%" PRIu32 ".%" PRIu32, attach->device.domid,
-	        attach->device.devid);
-	if (zl_vif_prepare(made, attach->nic->ifname != NULL ? attach->nic->ifname : made,
-	            attach->nic->mtu, err) < 0)
+// Until the driver in another domain has taken the device. It may be further already.
+static int await_driver(struct zl_xen_context *context, const struct zl_attach *attach,
+        const struct zl_cancel *cancel, struct zl_error *err)
+{
+	const unsigned waiting = 1U << ZL_BUS_INITIALISING;
+	int state;
+
+	context->watched = true;
+	state = zl_xenstore_await(
+	        context->xs, &attach->device, ~waiting, cancel, INIT_TIMEOUT_MS, err);
+	if (state >= 0 && (taken_states & 1U << state) != 0)
+		return 0;
+	if (state < 0 && zl_cancel_check(cancel, NULL) < 0)
 		return -1;
-	return zl_xenstore_put(context->xs, &attach->device, "hotplug-status", "connected", err);
+	return no_driver(context, attach, state < 0 ? ZL_BUS_INITIALISING : state, err);
+}
+
+// The first of the devices that dom0's kernel has not taken, NULL if there is none. *ret_state: how
+// far it is.
+static const struct zl_attach *first_untaken(struct zl_xen_context *context,
+        const struct zl_attach *attaches, size_t count, enum zl_bus_state *ret_state)
+{
+	for (size_t i = 0; i < count; i++) {
+		*ret_state = zl_xenstore_state(context->xs, &attaches[i].device);
+		if (attaches[i].device.backend_domid == 0 && (taken_states & 1U << *ret_state) == 0)
+			return &attaches[i];
+	}
+	return NULL;
 }
 
 static void bus_name(const struct zl_device *device, char out[static ZL_BUS_NAME_SIZE])
@@ -151,33 +162,49 @@ static void bus_name(const struct zl_device *device, char out[static ZL_BUS_NAME
 	(void)snprintf(out, ZL_BUS_NAME_SIZE, "%.*s", ZL_BUS_NAME_SIZE - 1, name);
 }
 
-static bool is_local_nic(const struct zl_attach *attach)
+// Until dom0's drivers have taken their devices. A driver that gives up is not heard of on the bus,
+// so states are looked at now and then.
+static int await_own_drivers(struct zl_xen_context *context, int fd,
+        const struct zl_attach *attaches, size_t count, const struct zl_cancel *cancel,
+        struct zl_error *err)
 {
-	return attach->nic != NULL && attach->device.backend_domid == 0;
-}
+	zl_auto(free) struct zl_bus_event *bound = calloc(count + 1, sizeof(*bound));
+	const struct zl_attach *untaken;
+	enum zl_bus_state state = ZL_BUS_NONE;
+	size_t own = 0;
 
-// Until the interfaces are there, and then sets them up.
-static int bring_all_up(struct zl_xen_context *context, int fd, const struct zl_attach *attaches,
-        size_t count, const struct zl_cancel *cancel, struct zl_error *err)
-{
-	zl_auto(free) struct zl_bus_event *made = calloc(count + 1, sizeof(*made));
-	size_t nics = 0;
-
-	if (made == NULL)
+	if (bound == NULL)
 		return zl_error_nomem(err);
 	for (size_t i = 0; i < count; i++) {
-		if (!is_local_nic(&attaches[i]))
+		if (attaches[i].device.backend_domid != 0)
 			continue;
-		made[nics].action = ZL_BUS_ONLINE;
-		bus_name(&attaches[i].device, made[nics++].name);
+		bound[own].action = ZL_BUS_BIND;
+		bus_name(&attaches[i].device, bound[own++].name);
 	}
-	if (zl_bus_await(fd, made, nics, cancel, INIT_TIMEOUT_MS, err) < 0)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		if (is_local_nic(&attaches[i]) && bring_up(context, &attaches[i], err) < 0)
+	for (int waited = 0;; waited += LOOK_MS) {
+		if (zl_bus_await(fd, bound, own, cancel, LOOK_MS, NULL) == 0)
+			return 0;
+		if (zl_cancel_check(cancel, err) < 0)
 			return -1;
+		untaken = first_untaken(context, attaches, count, &state);
+		if (untaken != NULL &&
+		        (state != ZL_BUS_INITIALISING || waited + LOOK_MS >= INIT_TIMEOUT_MS))
+			return no_driver(context, untaken, state, err);
 	}
-	return 0;
+}
+
+// netback makes the interface under its own name and waits for this before it connects.
+static int bring_up(
+        struct zl_xen_context *context, const struct zl_attach *attach, struct zl_error *err)
+{
+	char made[32];
+
+	(void)snprintf(made, sizeof(made), "vif%" PRIu32 ".%" PRIu32, attach->device.domid,
+	        attach->device.devid);
+	if (zl_vif_shape(made, attach->nic->ifname != NULL ? attach->nic->ifname : made,
+	            attach->nic->mtu, err) < 0)
+		return -1;
+	return zl_xenstore_put(context->xs, &attach->device, "hotplug-status", "connected", err);
 }
 
 static int attach_all(struct zl_xen_context *context, const struct zl_attach *attaches,
@@ -185,13 +212,20 @@ static int attach_all(struct zl_xen_context *context, const struct zl_attach *at
 {
 	zl_auto(fd) int fd = zl_bus_listen(err);
 
-	if (fd < 0 || zl_xenstore_attach(context->xs, attaches, count, err) < 0)
+	if (fd < 0 || zl_xenstore_attach(context->xs, attaches, count, err) < 0 ||
+	        await_own_drivers(context, fd, attaches, count, cancel, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if (await_driver(context, &attaches[i], cancel, err) < 0)
+		const struct zl_attach *attach = &attaches[i];
+		bool own = attach->device.backend_domid == 0;
+
+		if (!own && await_driver(context, attach, cancel, err) < 0)
+			return -1;
+		if (own && attach->nic != NULL && !attach->as_made &&
+		        bring_up(context, attach, err) < 0)
 			return -1;
 	}
-	return bring_all_up(context, fd, attaches, count, cancel, err);
+	return 0;
 }
 
 int zl_xen_devices_check(const struct zl_domain_config *config, struct zl_error *err)
@@ -252,6 +286,7 @@ static int await_closed(struct zl_xen_context *context, const struct zl_device *
 {
 	const unsigned any = ~(1U << ZL_BUS_CLOSING);
 
+	context->watched = true;
 	for (int i = 0; i < MAX_REWRITES; i++) {
 		int state =
 		        zl_xenstore_await(context->xs, device, any, cancel, CLOSE_TIMEOUT_MS, err);

@@ -191,6 +191,8 @@ static int put_nic(
 	        {"type", "vif"}, // libxl looks here for the kind when it takes it down
 	        {"vifname", nic->ifname},
 	        {"mtu", mtu},
+	        // netback waits for it before it connects: that somebody did his part.
+	        {"hotplug-status", attach->as_made ? "connected" : NULL},
 	};
 	const struct node record[] = {
 	        {"handle", paths->devid},

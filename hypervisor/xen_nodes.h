@@ -29,6 +29,7 @@ struct zl_attach {
 	const struct zl_nic *nic;
 	char physical[24];  // a disk's block device in dom0, "7:3" in hexadecimal; "" elsewhere
 	const char *script; // what others run to handle the device
+	bool as_made;       // an interface that is good as its driver makes it
 };
 
 // Receives the nodes of a device. Every function returns -1 to stop.

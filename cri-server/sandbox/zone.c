@@ -22,7 +22,6 @@
 	"root=/dev/xvda rootfstype=erofs ro rootwait init=/sbin/init console=hvc0 quiet acpi=off " \
 	"panic=-1"
 
-// A vif's name has room for two digits of its number.
 enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64, INTERFACES_MAX = 16 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
@@ -64,12 +63,10 @@ static void make_mac(const struct zl_sandbox *sandbox, size_t devid, uint8_t mac
 	mac[5] = (uint8_t)(mac[5] + devid);
 }
 
+// As netback names it: every rename makes udev run.
 static void vif_name(const struct zl_sandbox *sandbox, size_t devid, char out[static 16])
 {
-	if (devid == 0)
-		(void)snprintf(out, 16, "zl%.12s", sandbox->id);
-	else
-		(void)snprintf(out, 16, "zl%.10s.%zu", sandbox->id, devid);
+	(void)snprintf(out, 16, "vif%u.%zu", (unsigned)sandbox->domid, devid);
 }
 
 static void record_end(struct zl_sandbox *sandbox, enum zl_domain_end end)
@@ -174,8 +171,7 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	const struct zl_config *config = sandbox->services->config;
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 	char cmdline[1024];
-	char ifname[16];
-	struct zl_nic nic = {.devid = 0, .ifname = ifname};
+	struct zl_nic nic = {.devid = 0};
 	const struct zl_disk disks[] = {
 	        {.vdev = "xvda", .path = root, .readonly = true},
 	        {.vdev = "xvdb", .path = scratch},
@@ -200,7 +196,6 @@ static int create_domain(struct zl_sandbox *sandbox, const char *root, const cha
 	uint32_t domid;
 
 	make_mac(sandbox, 0, nic.mac);
-	vif_name(sandbox, 0, ifname);
 	make_cmdline(sandbox, &domain, cmdline);
 	if (hv->ops->domain_create(hv, &domain, cancel, &domid, err) < 0)
 		return -1;
@@ -215,11 +210,16 @@ static int start_domain(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
 	uint32_t domid = (uint32_t)sandbox->domid;
+	char vif[16];
 
 	if (hv->ops->domain_watch(hv, domid, on_domain_event, sandbox, err) < 0 ||
 	        hv->ops->domain_unpause(hv, domid, err) < 0)
 		return -1;
 	zl_timeline_mark(sandbox, "unpause");
+	vif_name(sandbox, 0, vif);
+	if (zl_splice_move(sandbox->netns, vif, err) < 0)
+		return zl_error_wrap(err, "join the zone's interface to the pod's network");
+	zl_timeline_mark(sandbox, "vif");
 	return 0;
 }
 
@@ -293,11 +293,10 @@ static void fill_interface(struct zl_sandbox *sandbox, size_t devid,
 }
 
 // The domain was made with one device, before anybody knew how many interfaces the plugins make.
-static int add_nic(
-        struct zl_sandbox *sandbox, size_t devid, const char *ifname, struct zl_error *err)
+static int add_nic(struct zl_sandbox *sandbox, size_t devid, struct zl_error *err)
 {
 	struct zl_hypervisor *hv = sandbox->services->hypervisor;
-	struct zl_nic nic = {.devid = (int)devid, .ifname = ifname};
+	struct zl_nic nic = {.devid = (int)devid};
 
 	make_mac(sandbox, devid, nic.mac);
 	return hv->ops->nic_add(hv, (uint32_t)sandbox->domid, &nic, &sandbox->stopping, err);
@@ -309,7 +308,7 @@ static int join_interface(struct zl_sandbox *sandbox, size_t devid,
 	char vif[16];
 
 	vif_name(sandbox, devid, vif);
-	if (devid > 0 && add_nic(sandbox, devid, vif, err) < 0)
+	if (devid > 0 && add_nic(sandbox, devid, err) < 0)
 		return zl_error_wrap(err, "give the zone a device for %s", interface->name);
 	if (zl_splice_add(sandbox->netns, interface->name, vif, err) < 0)
 		return zl_error_wrap(err, "join the zone's interface to the pod's network");

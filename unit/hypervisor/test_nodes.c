@@ -144,6 +144,16 @@ START_TEST(a_network_interface)
 }
 END_TEST
 
+START_TEST(a_network_interface_as_its_driver_makes_it)
+{
+	struct zl_attach attach = nic_attach();
+
+	attach.as_made = true;
+	ck_assert_int_eq(zl_attach_nodes(&attach, &sink), 0);
+	ck_assert(has("/local/domain/0/backend/vif/7/0/hotplug-status = connected"));
+}
+END_TEST
+
 START_TEST(every_failed_write_is_told)
 {
 	struct zl_attach attaches[] = {disk_attach(), nic_attach()};
@@ -220,9 +230,9 @@ START_TEST(kernel_events)
 {
 	ck_assert(matches(MESSAGE("remove@/devices/vbd-7-51744\0ACTION=remove"), ZL_BUS_REMOVE,
 	        "vbd-7-51744"));
-	ck_assert(matches(MESSAGE("online@/devices/vif-7-0"), ZL_BUS_ONLINE, "vif-7-0"));
-	ck_assert(!matches(MESSAGE("offline@/devices/vif-7-0"), ZL_BUS_ONLINE, "vif-7-0"));
-	ck_assert(!matches(MESSAGE("online@/devices/vif-7-0"), ZL_BUS_REMOVE, "vif-7-0"));
+	ck_assert(matches(MESSAGE("bind@/devices/vif-7-0"), ZL_BUS_BIND, "vif-7-0"));
+	ck_assert(!matches(MESSAGE("unbind@/devices/vif-7-0"), ZL_BUS_BIND, "vif-7-0"));
+	ck_assert(!matches(MESSAGE("bind@/devices/vif-7-0"), ZL_BUS_REMOVE, "vif-7-0"));
 	ck_assert(!matches(MESSAGE("remove@/devices/vbd-7-51744"), ZL_BUS_REMOVE, "vbd-7-5174"));
 	ck_assert(!matches(MESSAGE("remove@/devices/vbd-7-51744"), ZL_BUS_REMOVE, "vbd-7-517440"));
 	ck_assert(!matches(
@@ -249,7 +259,7 @@ END_TEST
 
 START_TEST(what_does_not_happen)
 {
-	struct zl_bus_event event = {.action = ZL_BUS_ONLINE, .name = "vif-7-0"};
+	struct zl_bus_event event = {.action = ZL_BUS_BIND, .name = "vif-7-0"};
 
 	ck_assert_int_eq(zl_bus_await(-1, &event, 1, NULL, 0, &err), -1);
 	ck_assert_int_eq(err.code, ZL_DEADLINE_EXCEEDED);
@@ -268,6 +278,7 @@ int main(void)
 	tcase_add_test(tests, a_disk);
 	tcase_add_test(tests, a_readonly_disk_of_another_domain);
 	tcase_add_test(tests, a_network_interface);
+	tcase_add_test(tests, a_network_interface_as_its_driver_makes_it);
 	tcase_add_test(tests, every_failed_write_is_told);
 	tcase_add_test(tests, disk_numbers);
 	tcase_add_test(tests, names_on_the_bus);

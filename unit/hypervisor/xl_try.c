@@ -206,9 +206,6 @@ static void need_interface(struct zone *zone)
 	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/mtu", zone->ifname);
 	read_line(path, text);
 	step_need(strcmp(text, "1450\n") == 0, "the MTU of %s is %s", zone->ifname, text);
-	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", zone->ifname);
-	read_line(path, text);
-	step_need(text[0] == '\0' || text[0] == '1', "IPv6 is on for %s", zone->ifname);
 }
 
 static void life(void)
