@@ -239,23 +239,35 @@ int zl_xen_devices_check(const struct zl_domain_config *config, struct zl_error 
 	return 0;
 }
 
-int zl_xen_devices_add(struct zl_xen_context *context, const char *script, uint32_t domid,
-        const struct zl_domain_config *config, const struct zl_cancel *cancel, struct zl_error *err)
+static int prepare_all(const struct zl_domain_config *config, uint32_t domid, const char *script,
+        struct zl_attach *attaches, struct zl_error *err)
 {
-	size_t count = config->disk_count + config->nic_count;
-	zl_auto(free) struct zl_attach *attaches = calloc(count + 1, sizeof(*attaches));
-
-	if (attaches == NULL)
-		return zl_error_nomem(err);
-	if (zl_xen_connect(context, err) < 0)
-		return -1;
 	for (size_t i = 0; i < config->disk_count; i++) {
 		if (prepare_disk(&config->disks[i], domid, script, &attaches[i], err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < config->nic_count; i++)
 		prepare_nic(&config->nics[i], domid, script, &attaches[config->disk_count + i]);
-	return count == 0 ? 0 : attach_all(context, attaches, count, cancel, err);
+	return 0;
+}
+
+int zl_xen_devices_add(struct zl_xen_context *context, const char *script, uint32_t domid,
+        const struct zl_domain_config *config, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	size_t count = config->disk_count + config->nic_count;
+	zl_auto(free) struct zl_attach *attaches = NULL;
+
+	if (count == 0)
+		return 0;
+	if (zl_xen_connect(context, err) < 0)
+		return -1;
+	attaches = calloc(count, sizeof(*attaches));
+	if (attaches == NULL)
+		return zl_error_nomem(err);
+	if (prepare_all(config, domid, script, attaches, err) < 0)
+		return -1;
+	// NOLINTNEXTLINE(clang-analyzer-unix.Malloc): zl_auto frees it
+	return attach_all(context, attaches, count, cancel, err);
 }
 
 // ---- detach

@@ -248,12 +248,19 @@ void zl_xenstore_sweep(struct xs_handle *xs, uint32_t domid)
 // "/local/domain/3/backend/vif/7/0": the record is dom0's own, a guest cannot write it.
 static bool read_backend_domid(struct xs_handle *xs, const char *record, uint32_t *ret)
 {
+	static const char prefix[] = "/local/domain/";
 	char path[NODE_ROOM];
 	zl_auto(free) char *backend = NULL;
+	unsigned long domid;
+	char *end;
 
 	(void)snprintf(path, sizeof(path), "%s/backend", record);
 	backend = read_node(xs, XBT_NULL, path);
-	return backend != NULL && sscanf(backend, "/local/domain/%" SCNu32 "/", ret) == 1;
+	if (backend == NULL || strncmp(backend, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	domid = strtoul(backend + sizeof(prefix) - 1, &end, 10);
+	*ret = (uint32_t)domid;
+	return *end == '/' && domid <= UINT32_MAX;
 }
 
 bool zl_xenstore_find(struct xs_handle *xs, struct zl_device *device)
