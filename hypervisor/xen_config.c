@@ -62,6 +62,9 @@ static int fill_build_info(
 	out->target_memkb = to_kib(config->memory_bytes);
 	// The claim makes "enough memory" certain before the build starts, whoever else builds.
 	libxl_defbool_set(&out->claim_mode, true);
+	// No tables for a kernel that is told not to look at them.
+	libxl_defbool_set(
+	        &out->acpi, config->cmdline == NULL || strstr(config->cmdline, "acpi=off") == NULL);
 	libxl_defbool_set(&out->nested_hvm, false);
 	// By default Xen emulates the TSC where the host's is not invariant: each read is a trip
 	// through the hypervisor, the kernel's own included, which go by Xen's scale and offset of

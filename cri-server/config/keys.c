@@ -69,7 +69,7 @@ const struct zl_key zl_keys[] = {
                 .least = 100 * ZL_NS_PER_MS, .most = 3600 * ZL_NS_PER_SECOND,
                 .help = "Longest time from a domain's start to its supervisor's first word."},
         {"zone.hotplug", ZL_KEY_PATH, AT(zone.hotplug), "/usr/libexec/zonelet/zonelet-hotplug",
-                .help = "Helper that Xen's toolstack runs for each device."},
+                .help = "Helper that `xl` runs for a device when it destroys a zone."},
 
         {"zone.share_server", ZL_KEY_PATH, AT(zone.share_server), "/usr/libexec/zonelet/zonelet-9p",
                 .help = "Program that serves a pod's directories to its zone, by 9P."},

@@ -132,7 +132,7 @@ def test_kill_of_the_daemon_loses_no_output(node):
     pod.remove()
 
 
-@pytest.mark.parametrize("step", ["reserve", "disks", "domain", "unpause", "connect", "hello", "cni", "splice",
+@pytest.mark.parametrize("step", ["reserve", "disks", "domain", "unpause", "vif", "connect", "hello", "cni", "splice",
                                   "configure"])
 def test_kill_in_each_step_of_a_start(node, step):
     restart(node, ZONELET_FAILPOINTS=f"run.{step}=kill")

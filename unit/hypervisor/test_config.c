@@ -133,6 +133,21 @@ START_TEST(fills_in_the_domain)
 	ck_assert_int_eq(xl.b_info.sched_params.weight, 512);
 	ck_assert_int_eq(xl.b_info.sched_params.cap, 150);
 	ck_assert(libxl_defbool_val(xl.b_info.claim_mode));
+	ck_assert(libxl_defbool_val(xl.b_info.acpi));
+	ck_assert_int_eq(xl.b_info.tsc_mode, LIBXL_TSC_MODE_NATIVE);
+	libxl_domain_config_dispose(&xl);
+}
+END_TEST
+
+START_TEST(no_acpi_tables_for_who_does_not_read_them)
+{
+	libxl_domain_config xl;
+	struct zl_domain_config c = good();
+
+	c.cmdline = "console=hvc0 acpi=off quiet";
+	libxl_domain_config_init(&xl);
+	ck_assert_int_eq(zl_xen_config_fill(&c, &xl, &err), 0);
+	ck_assert(!libxl_defbool_val(xl.b_info.acpi));
 	libxl_domain_config_dispose(&xl);
 }
 END_TEST
@@ -263,6 +278,7 @@ int main(void)
 	tcase_add_test(tests, mistakes_are_named);
 	tcase_add_test(tests, device_mistakes_are_named);
 	tcase_add_test(tests, fills_in_the_domain);
+	tcase_add_test(tests, no_acpi_tables_for_who_does_not_read_them);
 	tcase_add_test(tests, leaves_defaults_to_libxl);
 	tcase_add_test(tests, reads_the_end);
 	tcase_add_test(tests, knows_libxl_codes);
