@@ -23,7 +23,6 @@
 	"root=/dev/xvda rootfstype=erofs ro rootwait init=/sbin/init console=hvc0 quiet acpi=off " \
 	"panic=-1"
 
-// A vif's name has room for two digits of its number.
 enum { FIRST_IMAGE_DISK = 2, DEVICE_PATH_SIZE = 64, INTERFACES_MAX = 16 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)

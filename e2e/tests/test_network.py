@@ -5,7 +5,6 @@ Each test writes its own network. The plugin `faulty` is a bridge that fails as 
 which Debian's own plugins do not yet.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -13,10 +12,8 @@ import time
 import pytest
 
 from images import PLAIN
-from lab import cache
-from native import Native
+from native import Native, alone, build_directory
 from pods import Crictl, CrictlError, run_pod
-from test_host import build_directory
 
 IMAGE = f"127.0.0.1:{PLAIN}/busybox:1"
 
@@ -105,13 +102,17 @@ class Node(Native):
         conditions = self.crictl.json("info")["status"]["conditions"]
         return next(each for each in conditions if each["type"] == kind)
 
-    def left(self):
-        """What a pod's network leaves on the node while it is there."""
+    def networks(self):
+        """What pods' networks have on the node."""
         lines = self.run("ls /run/netns | grep '^zonelet-' | grep -v native; ip -o link | grep -oE '(veth|ifb|bwp)[^@:]*'; "
                          f"ls {self.directory}/leases/zonelet 2>/dev/null | grep -E '^([0-9a-f]+[.:])'; "
                          f"ls {self.directory}/cni 2>/dev/null | grep json; "
                          "{ iptables-save; ip6tables-save; } | grep -E 'DNAT --to|id: '; true").stdout
-        return lines.split()
+        return lines.splitlines()
+
+    def left(self):
+        """The same, without what was there before: another test may have failed."""
+        return [line for line in self.networks() if line not in self.before]
 
 
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
@@ -119,13 +120,12 @@ PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 
 @pytest.fixture
 def node(registry):
-    # As test_host does: its leak check looks at the whole machine.
-    with open(f"{cache.REPO}/build/native.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone():
         node = Node(build_directory(), registry)
         try:
             node.start()
             node.crictl = Crictl(node, node.socket)
+            node.before = node.networks()
             yield node
             assert node.left() == [], f"left behind\n{node.log_tail()}"
             assert "ERROR: AddressSanitizer" not in node.log_text() and "runtime error:" not in node.log_text()
