@@ -20,9 +20,9 @@ lab: ## leave that machine running, with a shell; crictl, xl and zonectl are rea
 	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
 	@tools/lab-shell
 
-test: ## unit tests with sanitizers, fuzz targets, end-to-end tests
-	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready tests fuzz
-	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e
+test: ## unit tests with sanitizers, fuzz targets, end-to-end tests, critest with the host handler
+	@tools/setup build-root kernel dom0-root emulator critest-root images machine crictl critest-images package ready tests fuzz
+	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e run-critest
 
 test-unit: ## unit tests with address and undefined-behaviour sanitizers
 	@tools/setup build-root tests
@@ -34,13 +34,13 @@ test-e2e: ## end-to-end tests on Xen in the lab
 
 critest: ## the CRI's conformance suite against the host handler, on this machine
 	@tools/setup build-root critest-root crictl critest-images tests
-	@e2e/critest
+	@$(MAKE) --no-print-directory run-critest
 
 test-fuzz: ## each fuzz target for a fixed number of inputs
 	@tools/setup build-root fuzz
 	@$(MAKE) --no-print-directory run-fuzz
 
-.PHONY: run-unit run-fuzz run-e2e
+.PHONY: run-unit run-fuzz run-e2e run-critest
 run-unit:
 	@# Check ends a test after 4 s; a busy machine with sanitizers needs more now and then.
 	@$(ENTER) env CK_TIMEOUT_MULTIPLIER=15 ctest --test-dir build/test --output-on-failure -j 2
@@ -50,6 +50,9 @@ run-fuzz:
 
 run-e2e:
 	@e2e/run
+
+run-critest:
+	@e2e/critest
 
 build: ## the programs, into build/release
 	@tools/setup build-root kernel package

@@ -315,10 +315,9 @@ static int check_mount(
 		        "yet; use the host handler for this pod",
 		        name, m->container_path);
 	if (in->zone && in->mount_sources == NULL)
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: mount of %s at %s: zones do not share directories with the "
-		        "node yet; use the host handler for this pod",
-		        name, m->host_path, m->container_path);
+		return zl_error_set(err, ZL_INTERNAL,
+		        "container %s: mount of %s at %s: the zone was given no place for it", name,
+		        m->host_path, m->container_path);
 	return 0;
 }
 

@@ -42,7 +42,7 @@ struct zl_oci_input {
 	bool zone;                // it runs in a zone
 	// For each mount of the container, the path where its place has it; NULL: the node's own
 	const char *const *mount_sources;
-	uint64_t capabilities;    // that it can have at all, bit by number; 0: all
+	uint64_t capabilities; // that it can have at all, bit by number; 0: all
 	// The text of the file that zl_seccomp_profile_path names; NULL if it names none.
 	const char *seccomp_profile;
 	// The AppArmor profiles of its kernel (oci/apparmor.h); NULL: it has no AppArmor.

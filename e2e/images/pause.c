@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Does nothing until it is told to end: the process of a sandbox of containerd, in the measurements. */
+/* Does nothing until it is told to end: the process of a sandbox of containerd, in the
+ * measurements. */
 #include <signal.h>
 #include <unistd.h>
 

@@ -36,13 +36,10 @@ def configure(node, kind="pv", **zone):
 
 
 def restart(node, kill=False, **environment):
-    node.run("mkdir -p /run/systemd/system/zoneletd.service.d")
-    lines = "".join(f'Environment="{name}={value}"\n' for name, value in environment.items())
-    node.write("/run/systemd/system/zoneletd.service.d/test.conf", f"[Service]\nRestart=no\n{lines}")
-    node.run("systemctl daemon-reload")
+    node.write("/etc/default/zoneletd", "".join(f"{name}={value}\n" for name, value in environment.items()))
     if kill:
-        node.run("systemctl kill -s KILL zoneletd; systemctl reset-failed zoneletd", check=False)
-    node.run("systemctl restart zoneletd", timeout=120)
+        node.run("systemctl kill -s KILL zoneletd", check=False)
+    node.run("systemctl reset-failed zoneletd; systemctl restart zoneletd", timeout=120)
 
 
 def wait_for(condition, seconds=60):

@@ -15,8 +15,7 @@ START_TEST(resources_are_those_asked_for)
 
 	oci_input_init(&input);
 	none = oci_spec(&input);
-	oci_equal(none, "linux/resources",
-	        "{\"devices\":[{\"access\":\"rwm\",\"allow\":false}]}");
+	oci_equal(none, "linux/resources", "{\"devices\":[{\"access\":\"rwm\",\"allow\":false}]}");
 	oci_equal(none, "linux/cgroupsPath", "\"/zonelet/c0c\"");
 	input.resources.cpu_shares = 512;
 	input.resources.cpu_quota = 50000;
