@@ -13,6 +13,7 @@
 #include "cri-server/oci/seccomp.h"
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/services.h"
 #include "cri-server/sandbox/share.h"
 
@@ -51,7 +52,7 @@ static struct zl_image *find_image(struct zl_services *services,
 const char *zl_container_cgroup(struct zl_container *container, struct zl_arena *arena)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *lin = container->sandbox->config->linux;
-	const char *parent = "/zonelet";
+	const char *parent = ZL_CGROUP_PODS;
 
 	// In a zone there is nobody else to share the tree with.
 	if (!container->sandbox->backend->zone && lin != NULL && lin->cgroup_parent[0] == '/')

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
@@ -73,6 +74,14 @@ static const char *root2(void)
 	                       access(CGROUP_ROOT "/unified/cgroup.procs", F_OK) == 0
 	               ? CGROUP_ROOT "/unified"
 	               : CGROUP_ROOT;
+}
+
+void zl_cgroup_make(const char *path)
+{
+	char full[PATH_MAX];
+
+	(void)snprintf(full, sizeof(full), "%s%s", root2(), path);
+	(void)mkdir(full, 0755);
 }
 
 // The directories that the supervisor made in version 1 hierarchies, which have nothing below.

@@ -8,6 +8,13 @@
 
 #include "base/error.h"
 
+// Where containers of pods without a cgroup of their own have theirs. It is there as long as the
+// package is: whoever removed it when it is empty would take it from under a container that starts.
+#define ZL_CGROUP_PODS "/zonelet"
+
+// Makes a cgroup, if the node has version 2's hierarchy and it is not there.
+void zl_cgroup_make(const char *path);
+
 // Kills every process in the cgroup at `path` ("/zonelet/…", below the hierarchy's root) and below
 // it, waits until they are gone (cgroup.events, admin-guide/cgroup-v2.rst), and removes it. Absent
 // is success.

@@ -10,6 +10,7 @@
 #include "cri-server/runtime/runtime.h"
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/caretaker.h"
+#include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/recover.h"
 #include "cri-server/stats/stats.h"
@@ -121,6 +122,8 @@ static int open_state(struct zl_services *s, struct zl_error *err)
 
 	if (make_directories(s, err) < 0)
 		return -1;
+	if (offers(s->config, "host"))
+		zl_cgroup_make(ZL_CGROUP_PODS);
 	s->state = zl_state_open(zl_arena_printf(&arena, "%s/state.db", s->config->root_dir), err);
 	return s->state != NULL ? 0 : -1;
 }

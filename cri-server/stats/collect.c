@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cri-server/sandbox/backend.h"
+#include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/services.h"
 
 // A pod that is being asked.
@@ -19,7 +20,7 @@ const char *zl_sandbox_cgroup(const struct zl_sandbox *sandbox)
 	const Runtime__V1__LinuxPodSandboxConfig *lin = sandbox->config->linux;
 
 	if (sandbox->backend->zone)
-		return "/zonelet"; // zl_container_cgroup
+		return ZL_CGROUP_PODS; // zl_container_cgroup
 	return lin != NULL && lin->cgroup_parent[0] == '/' ? lin->cgroup_parent : "";
 }
 

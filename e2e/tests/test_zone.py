@@ -167,6 +167,31 @@ def test_host_network_needs_the_host_handler(node):
     fails(node, "InvalidArgument", "default/broken.*handler .*host", linux=options)
 
 
+def test_host_pod_beside_zones(node):
+    pod = run_pod(node.crictl, "beside", handler="host")
+    container = pod.container(IMAGE, "echo hello; exec sleep 1000")
+    second = pod.container(IMAGE, "exec sleep 1000", name="second")
+    wait_for(lambda: log_text(pod.log()) == "hello\n")
+    assert node.crictl("exec", "-s", container, "uname", "-r") == node.crictl("exec", "-s", second, "uname", "-r")
+    assert node.crictl("exec", "-s", container, "uname", "-r").strip() == node.run(["uname", "-r"]).stdout.strip()
+    assert node.crictl("exec", "-s", container, "env").count("NOTIFY_SOCKET") == 0
+    assert "beside" not in node.run(["xl", "list"]).stdout
+    pod.remove()
+
+
+def test_pod_of_the_node_runs_under_host_where_that_is_allowed(node):
+    config = {"images": {"insecure_registries": REGISTRIES}, "zone": {"type": "pv"}, "host_pods": {"namespaces": ["default"]}}
+    node.write("/etc/zonelet/zoneletd.yaml", json.dumps(config))
+    restart(node)
+    pod = run_pod(node.crictl, "agent", linux={"security_context": {"namespace_options": {"network": 2}}})
+    container = pod.container(IMAGE, "exec sleep 1000", linux={"security_context": {"namespace_options": {"network": 2}}})
+    interfaces = "cut -d: -f1 /proc/net/dev"
+    assert node.crictl("exec", "-s", container, "sh", "-c", interfaces).split() == node.run(interfaces).stdout.split()
+    assert "audit: pod default/agent" in node.run("journalctl -u zoneletd -o cat --no-pager").stdout
+    assert "agent" not in node.run(["xl", "list"]).stdout
+    pod.remove()
+
+
 def test_missing_zone_kernel(node):
     configure(node, kernel="/usr/lib/zonelet/no-such-kernel")
     fails(node, "NotFound", "no-such-kernel")

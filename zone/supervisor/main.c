@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -93,6 +94,16 @@ static void supervisor_release(struct zl_supervisor *s)
 	zl_reactor_release(&s->reactor);
 }
 
+// Nothing of the daemon's environment is for the pod; and crun heeds systemd's: with NOTIFY_SOCKET
+// it makes a socket of its own for each container, in one place for all.
+static void clean_environment(void)
+{
+	// NOLINTBEGIN(concurrency-mt-unsafe): before any thread
+	(void)clearenv();
+	(void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	// NOLINTEND(concurrency-mt-unsafe)
+}
+
 // ---- in a zone
 
 static void complain(const char *message)
@@ -120,8 +131,7 @@ static int run_zone(void)
 	struct zl_error err = ZL_ERROR_INIT;
 
 	(void)umask(022);
-	// NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
-	(void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	clean_environment();
 	if (boot_zone(&s, &err) < 0 || zl_reactor_run(&s.reactor, &err) < 0) {
 		zl_log_error("the supervisor cannot go on: %s", err.message);
 		// PID 1's end is a panic, which the daemon sees as a crash of the zone.
@@ -169,6 +179,7 @@ static int run_host(const struct options *options)
 	struct zl_error err = ZL_ERROR_INIT;
 	int result;
 
+	clean_environment();
 	if (zl_dir_make(options->state_dir, 0711, &err) < 0 ||
 	        zl_host_enter(&s, &options->namespaces, &err) < 0 ||
 	        mount_state(options->state_dir, &err) < 0 ||
