@@ -115,6 +115,35 @@ def test_layers_of_an_image_become_one_root(node):
     node.crictl("rmi", image)
 
 
+def test_streams_of_a_zone(node):
+    pod = run_pod(node.crictl, "streams")
+    container = pod.container(IMAGE, "mkdir /www; echo it works >/www/index.html; exec httpd -f -p 80 -h /www")
+    assert node.run(f"echo hello | crictl exec -i {container} cat").stdout == "hello\n"
+    node.run("head -c 3000000 /dev/urandom >/tmp/big")
+    node.run(f"crictl exec -i {container} cat </tmp/big | cmp - /tmp/big && rm /tmp/big", timeout=300)
+    failed = node.run(f"crictl exec -i {container} sh -c 'exit 7'", check=False)
+    assert failed.code != 0 and "exit code 7" in failed.stderr
+    node.run(f"crictl port-forward {pod.id} 18080:80 >/dev/null 2>&1 & p=$!; "
+             "until curl -sf -m 20 http://127.0.0.1:18080/index.html >/tmp/got; do sleep 0.3; done; kill $p")
+    assert node.run("cat /tmp/got; rm /tmp/got").stdout == "it works\n"
+    pod.remove()
+
+
+def test_statistics_and_new_limits_of_a_zone(node):
+    pod = run_pod(node.crictl, "stats", linux={"resources": {"memory_limit_in_bytes": 128 * MIB}})
+    container = pod.container(IMAGE, "exec sleep 1000", linux={"resources": {"memory_limit_in_bytes": 96 * MIB}})
+    limit = ("exec", "-s", container, "cat", "/sys/fs/cgroup/memory.max")
+    assert int(node.crictl(*limit)) == 96 * MIB
+    stats = json.loads(node.run(["crictl", "stats", "-o", "json", container]).stdout)["stats"][0]
+    assert 0 < int(stats["memory"]["workingSetBytes"]["value"]) < 96 * MIB
+    assert int(stats["cpu"]["usageCoreNanoSeconds"]["value"]) > 0
+    pods = json.loads(node.run(["crictl", "statsp", "-o", "json"]).stdout)["stats"]
+    assert [each["attributes"]["metadata"]["name"] for each in pods] == ["stats"]
+    node.crictl("update", "--memory", str(64 * MIB), container)
+    assert int(node.crictl(*limit)) == 64 * MIB
+    pod.remove()
+
+
 COUNT = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo end; exec sleep 1000"
 
 
