@@ -14,9 +14,8 @@ from . import LabError, machine
 from .agent import Agent, CommandTimeout
 
 # The lab's own programs run inside the build root; tools/enter leaves an open way to the machine outside of it.
-OUTSIDE_FD = int(os.environ.get("ZONELET_OUTSIDE", -1))
-OUTSIDE = ["nsenter", f"--mount=/proc/self/fd/{OUTSIDE_FD}", "--"] if OUTSIDE_FD >= 0 else []
-KEPT = (OUTSIDE_FD,) if OUTSIDE_FD >= 0 else ()
+OUTSIDE_PATH = os.environ.get("ZONELET_OUTSIDE")
+OUTSIDE = ["nsenter", f"--mount={OUTSIDE_PATH}", "--"] if OUTSIDE_PATH else []
 
 
 def is_dom0():
@@ -34,7 +33,7 @@ class LocalAgent(Agent):
 
     def stream(self, argv, source=None, on_output=None, on_errors=None, timeout=None, cwd="/root"):
         process = subprocess.Popen([*OUTSIDE, "env", "-C", cwd, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, start_new_session=True, pass_fds=KEPT)
+                                   stderr=subprocess.PIPE, start_new_session=True)
         workers = [threading.Thread(target=_pass_on, args=pair) for pair in (
             (process.stdout, on_output), (process.stderr, on_errors))]
         workers.append(threading.Thread(target=_feed, args=(source, process.stdin), daemon=True))
@@ -55,7 +54,7 @@ class LocalAgent(Agent):
         raise LabError("the clock of this machine is not the lab's to set")
 
     def shell(self, argv, cwd="/root"):
-        return subprocess.run([*OUTSIDE, "env", "-C", cwd, *argv], check=False, pass_fds=KEPT).returncode
+        return subprocess.run([*OUTSIDE, "env", "-C", cwd, *argv], check=False).returncode
 
 
 def _pass_on(stream, function):
