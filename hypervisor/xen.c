@@ -225,6 +225,21 @@ static void close_xen(struct zl_hypervisor *hv)
 	free(xen);
 }
 
+// The first pod finds a context that is open and connected.
+static int prepare_context(struct zl_xen *xen, struct zl_error *err)
+{
+	struct zl_xen_context *context = zl_xen_take(xen, err);
+
+	if (context == NULL)
+		return -1;
+	if (zl_xen_connect(context, err) < 0) {
+		free_context(context);
+		return -1;
+	}
+	zl_xen_give(xen, context);
+	return 0;
+}
+
 static int open_xen(struct zl_xen *xen, const char *hotplug_program, struct zl_error *err)
 {
 	if (hotplug_program == NULL || hotplug_program[0] != '/' ||
@@ -242,7 +257,7 @@ static int open_xen(struct zl_xen *xen, const char *hotplug_program, struct zl_e
 			err->code = ZL_FAILED_PRECONDITION;
 		return zl_error_wrap(err, "is xenstored running (systemctl status xen)?");
 	}
-	return zl_xen_watch_start(xen, err);
+	return prepare_context(xen, err) < 0 ? -1 : zl_xen_watch_start(xen, err);
 }
 
 struct zl_hypervisor *zl_xen_open(const char *hotplug_program, struct zl_error *err)
