@@ -6,10 +6,10 @@
 //              ( --domain DOMID --device DEVID --tags FILE | --fd N )
 //
 // The daemon starts it, and it outlives the daemon. The first process makes the namespaces, starts
-// the one that serves, and waits until that stands confined; then it says "ready" and ends with 0,
-// or else ends with 1 after a line that says why not. Killed at any moment (the daemon died), it
-// takes the other along, until the ready. What is exported comes over the control socket
-// (control.h).
+// the one that serves (this program again, with --serve), and waits until that stands confined;
+// then it says "ready" and ends with 0, or else ends with 1 after a line that says why not. Killed
+// at any moment (the daemon died), it takes the other along, until the ready. What is exported
+// comes over the control socket (control.h).
 #include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
@@ -20,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/spawn.h"
 #include "storage-driver/p9/confine.h"
 #include "storage-driver/p9/control.h"
 #include "storage-driver/p9/session.h"
@@ -38,7 +39,8 @@ struct options {
 	uint64_t memory_bytes;
 	uint32_t domid;
 	uint32_t devid;
-	int fd; // -1: Xen
+	int fd;     // -1: Xen
+	bool serve; // this is the second process
 };
 
 static int usage(void)
@@ -60,6 +62,7 @@ static int parse(int argc, char **argv, struct options *out)
 	        {"device", required_argument, NULL, 'v'},
 	        {"tags", required_argument, NULL, 't'},
 	        {"fd", required_argument, NULL, 'f'},
+	        {"serve", no_argument, NULL, 's'},
 	        {NULL, 0, NULL, 0},
 	};
 	int option;
@@ -93,6 +96,9 @@ static int parse(int argc, char **argv, struct options *out)
 			break;
 		case 'f':
 			out->fd = (int)number;
+			break;
+		case 's':
+			out->serve = true;
 			break;
 		default:
 			return -1;
@@ -154,7 +160,6 @@ static void *serve_control(void *argument)
 // From here on what goes wrong is in the log.
 static int detach(struct service *service)
 {
-	(void)setsid();
 	if (service->log < 0 || dup2(service->log, STDERR_FILENO) < 0 ||
 	        dup2(service->log, STDOUT_FILENO) < 0)
 		return -1;
@@ -171,10 +176,12 @@ static int serve(struct service *service, struct zl_error *err)
 	return zl_p9_session_run(&service->server, service->transport, service->tags, err);
 }
 
-static int child(const struct options *options, int ready_fd)
+// Its standard output is where it says that it is ready.
+static int serve_main(const struct options *options)
 {
 	static struct service service;
 	struct zl_error err = ZL_ERROR_INIT;
+	int ready_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -197,25 +204,43 @@ static int child(const struct options *options, int ready_fd)
 
 // ---- the process that starts it
 
-// A PID namespace is for children, so one has to be made; this process has one thread.
-static pid_t start_child(const struct options *options, int pipe_fds[2])
-{
-	pid_t pid = fork();
+enum { ARGUMENTS_MAX = 32 };
 
-	if (pid == 0) {
-		(void)zl_close(pipe_fds[0]);
-		_exit(child(options, pipe_fds[1]));
+// A PID namespace is for children, so there has to be one.
+static int start_server(int argc, char **argv, const struct options *options, int ready_fd,
+        struct zl_process *ret, struct zl_error *err)
+{
+	const char *arguments[ARGUMENTS_MAX + 4];
+	struct zl_spawn spawn = ZL_SPAWN_INIT;
+	size_t count = 0;
+
+	if (argc > ARGUMENTS_MAX)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "too many arguments");
+	while (count < (size_t)argc) {
+		arguments[count] = argv[count];
+		count++;
 	}
-	(void)zl_close(pipe_fds[1]);
-	return pid;
+	arguments[count++] = "--serve";
+	if (options->fd >= 0) {
+		// The later one counts.
+		arguments[count++] = "--fd";
+		arguments[count++] = "3";
+		spawn.extra_fds = &options->fd;
+		spawn.extra_count = 1;
+	}
+	arguments[count] = NULL;
+	spawn.program = "/proc/self/exe";
+	spawn.argv = arguments;
+	spawn.stdout_fd = ready_fd;
+	return zl_spawn_start(&spawn, ret, err);
 }
 
-static int start(const struct options *options, struct zl_error *err)
+static int start(int argc, char **argv, const struct options *options, struct zl_error *err)
 {
+	struct zl_process server = ZL_PROCESS_INIT;
 	int fds[2];
 	char byte;
-	int status;
-	pid_t pid;
+	int result;
 
 	if (options->cgroup != NULL &&
 	        zl_p9_join_cgroup(options->cgroup, options->memory_bytes, err) < 0)
@@ -224,13 +249,16 @@ static int start(const struct options *options, struct zl_error *err)
 		return -1;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return zl_error_errno(err, errno, "make a pipe");
-	pid = start_child(options, fds);
-	if (pid < 0)
-		return zl_error_errno(err, errno, "start the serving process");
-	if (read(fds[0], &byte, 1) == 1)
-		return 0;
-	(void)waitpid(pid, &status, 0);
-	return 1;
+	result = start_server(argc, argv, options, fds[1], &server, err);
+	(void)zl_close(fds[1]);
+	if (result < 0)
+		return -1;
+	// It has said why not.
+	if (read(fds[0], &byte, 1) != 1) {
+		zl_process_end(&server);
+		return 1;
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -241,8 +269,10 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &options) < 0)
 		return usage();
+	if (options.serve)
+		return serve_main(&options);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	result = start(&options, &err);
+	result = start(argc, argv, &options, &err);
 	if (result < 0)
 		(void)fprintf(stderr, "%s\n", err.message);
 	else if (result == 0)
