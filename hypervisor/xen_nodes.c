@@ -15,7 +15,10 @@ enum {
 
 const char *zl_device_kind_name(enum zl_device_kind kind)
 {
-	return kind == ZL_DEVICE_VBD ? "vbd" : "vif";
+	static const char *const names[] = {
+	        [ZL_DEVICE_VBD] = "vbd", [ZL_DEVICE_VIF] = "vif", [ZL_DEVICE_9PFS] = "9pfs"};
+
+	return names[kind];
 }
 
 void zl_device_frontend(const struct zl_device *device, char out[static ZL_NODE_SIZE])
@@ -107,10 +110,9 @@ static void fill_paths(const struct zl_device *device, struct paths *paths)
 	        (unsigned)device->backend_domid);
 }
 
-// The directories and the nodes that every device has. The record is dom0's alone, as all of
-// /libxl.
-static int put_common(
-        const struct zl_device *device, const struct paths *paths, const struct zl_node_sink *sink)
+// The directories and the nodes that every device has. `state` is the back end's.
+static int put_common(const struct zl_device *device, const struct paths *paths, const char *state,
+        const struct zl_node_sink *sink)
 {
 	const struct node frontend[] = {
 	        {"backend", paths->backend},
@@ -121,11 +123,7 @@ static int put_common(
 	        {"frontend", paths->frontend},
 	        {"frontend-id", paths->domid},
 	        {"online", "1"},
-	        {"state", "1"},
-	};
-	const struct node record[] = {
-	        {"frontend", paths->frontend},
-	        {"backend", paths->backend},
+	        {"state", state},
 	};
 
 	if (sink->directory(sink->user, paths->frontend, device->domid, device->backend_domid) <
@@ -133,10 +131,23 @@ static int put_common(
 	        sink->directory(sink->user, paths->backend, device->backend_domid, device->domid) <
 	                0)
 		return -1;
-	if (put_all(sink, paths->record, record, ZL_ARRAY_SIZE(record)) < 0 ||
-	        put_all(sink, paths->frontend, frontend, ZL_ARRAY_SIZE(frontend)) < 0)
+	if (put_all(sink, paths->frontend, frontend, ZL_ARRAY_SIZE(frontend)) < 0)
 		return -1;
 	return put_all(sink, paths->backend, backend, ZL_ARRAY_SIZE(backend));
+}
+
+// The record is dom0's alone, as all of /libxl.
+static int put_record(const struct paths *paths, const struct node *nodes, size_t count,
+        const struct zl_node_sink *sink)
+{
+	const struct node record[] = {
+	        {"frontend", paths->frontend},
+	        {"backend", paths->backend},
+	};
+
+	if (put_all(sink, paths->record, record, ZL_ARRAY_SIZE(record)) < 0)
+		return -1;
+	return put_all(sink, paths->record, nodes, count);
 }
 
 static int put_disk(
@@ -168,7 +179,7 @@ static int put_disk(
 	};
 
 	if (put_all(sink, paths->frontend, frontend, ZL_ARRAY_SIZE(frontend)) < 0 ||
-	        put_all(sink, paths->record, record, ZL_ARRAY_SIZE(record)) < 0)
+	        put_record(paths, record, ZL_ARRAY_SIZE(record), sink) < 0)
 		return -1;
 	return put_all(sink, paths->backend, backend, ZL_ARRAY_SIZE(backend));
 }
@@ -208,18 +219,47 @@ static int put_nic(
 	if (nic->mtu != 0)
 		(void)snprintf(mtu, sizeof(mtu), "%u", (unsigned)nic->mtu);
 	if (put_all(sink, paths->frontend, frontend, ZL_ARRAY_SIZE(frontend)) < 0 ||
-	        put_all(sink, paths->record, record, ZL_ARRAY_SIZE(record)) < 0)
+	        put_record(paths, record, ZL_ARRAY_SIZE(record), sink) < 0)
+		return -1;
+	return put_all(sink, paths->backend, backend, ZL_ARRAY_SIZE(backend));
+}
+
+// The back end waits for the front end from the start (state 2, InitWait): what that needs to know
+// before it offers its rings is here. Linux wants two (net/9p/trans_xen.c, xen_9pfs_front_init).
+static int put_share(
+        const struct zl_attach *attach, const struct paths *paths, const struct zl_node_sink *sink)
+{
+	char order[12];
+	const struct node frontend[] = {
+	        {"tag", attach->share->tag},
+	};
+	const struct node backend[] = {
+	        {"versions", "1"},
+	        {"max-rings", "2"},
+	        {"max-ring-page-order", order},
+	};
+
+	(void)snprintf(order, sizeof(order), "%u", attach->share->ring_order);
+	if (put_all(sink, paths->frontend, frontend, ZL_ARRAY_SIZE(frontend)) < 0)
 		return -1;
 	return put_all(sink, paths->backend, backend, ZL_ARRAY_SIZE(backend));
 }
 
 int zl_attach_nodes(const struct zl_attach *attach, const struct zl_node_sink *sink)
 {
+	static const struct {
+		const char *state;
+		int (*put)(const struct zl_attach *attach, const struct paths *paths,
+		        const struct zl_node_sink *sink);
+	} kinds[] = {
+	        [ZL_DEVICE_VBD] = {"1", put_disk},
+	        [ZL_DEVICE_VIF] = {"1", put_nic},
+	        [ZL_DEVICE_9PFS] = {"2", put_share},
+	};
 	struct paths paths;
 
 	fill_paths(&attach->device, &paths);
-	if (put_common(&attach->device, &paths, sink) < 0)
+	if (put_common(&attach->device, &paths, kinds[attach->device.kind].state, sink) < 0)
 		return -1;
-	return attach->device.kind == ZL_DEVICE_VBD ? put_disk(attach, &paths, sink)
-	                                            : put_nic(attach, &paths, sink);
+	return kinds[attach->device.kind].put(attach, &paths, sink);
 }

@@ -3,9 +3,10 @@
 // What a device looks like in xenstore: the nodes of its front end, its back end, and libxl's own
 // record of it. Data in, data out; xen_store.c brings it to xenstore.
 //
-// The protocol: xen/include/public/io/{xenbus,blkif,netif}.h, docs/misc/xenstore-paths.pandoc. The
-// nodes under /libxl are those libxl_device.c and libxl_disk.c write and read: with them `xl` lists
-// the devices and takes them down when somebody else destroys the domain.
+// The protocol: xen/include/public/io/{xenbus,blkif,netif,9pfs}.h, docs/misc/xenstore-paths.pandoc.
+// The nodes under /libxl are those libxl_device.c and libxl_disk.c write and read: with them `xl`
+// lists the devices and takes them down when somebody else destroys the domain. Of a 9pfs device
+// libxl is told nothing: it would wait ten seconds for its back end when it takes it down.
 #ifndef ZL_HYPERVISOR_XEN_NODES_H
 #define ZL_HYPERVISOR_XEN_NODES_H
 
@@ -13,7 +14,7 @@
 
 enum { ZL_NODE_SIZE = 128 };
 
-enum zl_device_kind { ZL_DEVICE_VBD, ZL_DEVICE_VIF };
+enum zl_device_kind { ZL_DEVICE_VBD, ZL_DEVICE_VIF, ZL_DEVICE_9PFS };
 
 struct zl_device {
 	enum zl_device_kind kind;
@@ -22,11 +23,12 @@ struct zl_device {
 	uint32_t backend_domid;
 };
 
-// A device to be attached; exactly one of disk and nic is set, as kind says.
+// A device to be attached; exactly one of disk, nic and share is set, as kind says.
 struct zl_attach {
 	struct zl_device device;
 	const struct zl_disk *disk;
 	const struct zl_nic *nic;
+	const struct zl_share_device *share;
 	char physical[24];  // a disk's block device in dom0, "7:3" in hexadecimal; "" elsewhere
 	const char *script; // what others run to handle the device
 	bool as_made;       // an interface that is good as its driver makes it
@@ -41,7 +43,7 @@ struct zl_node_sink {
 	void *user;
 };
 
-// "vbd", "vif"
+// "vbd", "vif", "9pfs"
 const char *zl_device_kind_name(enum zl_device_kind kind);
 
 // Paths of the device's directories; and its name on the kernel's xen-backend bus ("vbd-3-51712").

@@ -133,6 +133,18 @@ struct attaches {
 	size_t count;
 };
 
+// By what no guest can write: libxl's record, or where there is none, dom0's own back end.
+static bool is_attached(struct xs_handle *xs, xs_transaction_t t, const struct zl_device *device)
+{
+	char path[ZL_NODE_SIZE];
+
+	if (device->kind == ZL_DEVICE_9PFS)
+		zl_device_backend(device, path);
+	else
+		zl_device_record(device, path);
+	return exists(xs, t, path);
+}
+
 static int attach_all(struct xs_handle *xs, xs_transaction_t t, void *user, struct zl_error *err)
 {
 	const struct attaches *attaches = user;
@@ -141,10 +153,8 @@ static int attach_all(struct xs_handle *xs, xs_transaction_t t, void *user, stru
 
 	for (size_t i = 0; i < attaches->count; i++) {
 		const struct zl_device *device = &attaches->list[i].device;
-		char record[ZL_NODE_SIZE];
 
-		zl_device_record(device, record);
-		if (exists(xs, t, record))
+		if (is_attached(xs, t, device))
 			return zl_error_set(err, ZL_ALREADY_EXISTS,
 			        "domain %" PRIu32 " has a %s %" PRIu32 " already", device->domid,
 			        zl_device_kind_name(device->kind), device->devid);
@@ -227,6 +237,7 @@ void zl_xenstore_sweep(struct xs_handle *xs, uint32_t domid)
 	static const char *const formats[] = {
 	        "/local/domain/0/backend/vbd/%" PRIu32,
 	        "/local/domain/0/backend/vif/%" PRIu32,
+	        "/local/domain/0/backend/9pfs/%" PRIu32,
 	        "/local/domain/0/error/backend/vbd/%" PRIu32,
 	        "/local/domain/0/error/backend/vif/%" PRIu32,
 	};

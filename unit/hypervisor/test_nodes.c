@@ -154,6 +154,26 @@ START_TEST(a_network_interface_as_its_driver_makes_it)
 }
 END_TEST
 
+START_TEST(a_share)
+{
+	const struct zl_share_device share = {.devid = 0, .tag = "pod", .ring_order = 7};
+	const struct zl_attach attach = {
+	        .device = {.kind = ZL_DEVICE_9PFS, .domid = 7, .devid = 0}, .share = &share};
+
+	ck_assert_int_eq(zl_attach_nodes(&attach, &sink), 0);
+	ck_assert(has("/local/domain/7/device/9pfs/0/ 7 0"));
+	ck_assert(has("/local/domain/0/backend/9pfs/7/0/ 0 7"));
+	ck_assert(has("/local/domain/7/device/9pfs/0/tag = pod"));
+	ck_assert(has("/local/domain/7/device/9pfs/0/state = 1"));
+	// It waits for the zone from the start.
+	ck_assert(has("/local/domain/0/backend/9pfs/7/0/state = 2"));
+	ck_assert(has("/local/domain/0/backend/9pfs/7/0/max-rings = 2"));
+	ck_assert(has("/local/domain/0/backend/9pfs/7/0/max-ring-page-order = 7"));
+	// libxl is not told.
+	ck_assert_ptr_null(strstr(written, "/libxl/"));
+}
+END_TEST
+
 START_TEST(every_failed_write_is_told)
 {
 	struct zl_attach attaches[] = {disk_attach(), nic_attach()};
@@ -279,6 +299,7 @@ int main(void)
 	tcase_add_test(tests, a_readonly_disk_of_another_domain);
 	tcase_add_test(tests, a_network_interface);
 	tcase_add_test(tests, a_network_interface_as_its_driver_makes_it);
+	tcase_add_test(tests, a_share);
 	tcase_add_test(tests, every_failed_write_is_told);
 	tcase_add_test(tests, disk_numbers);
 	tcase_add_test(tests, names_on_the_bus);
