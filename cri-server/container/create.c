@@ -10,6 +10,7 @@
 #include "cri-server/container/container.h"
 #include "cri-server/container/peer.h"
 #include "cri-server/oci/apparmor.h"
+#include "cri-server/oci/mount.h"
 #include "cri-server/oci/seccomp.h"
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/backend.h"

@@ -49,9 +49,6 @@ struct zl_oci_input {
 	const char *apparmor_profiles;
 };
 
-// Whether a mount is an image volume.
-bool zl_oci_is_image(const Runtime__V1__Mount *mount);
-
 // The spec as JSON; the caller frees it. INVALID_ARGUMENT names what in the request is wrong,
 // UNIMPLEMENTED what this version cannot do.
 char *zl_oci_spec(const struct zl_oci_input *input, struct zl_error *err);

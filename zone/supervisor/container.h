@@ -81,6 +81,16 @@ void zl_send_exited(struct zl_process_state *p, bool oom_killed);
 void zl_container_directory(
         const struct zl_supervisor *s, const char *id, char out[static ZL_RUNTIME_PATH]);
 
+// Between container.c and container_create.c.
+// Takes its mounts, cgroups and files away; idempotent.
+int zl_container_unmake(struct zl_container *container, struct zl_error *err);
+// Frees what is in memory; mounts and files are gone already.
+void zl_container_free(struct zl_container *container);
+// Its process ended: process.ended.
+void zl_container_ended(struct zl_process_state *p);
+// Where the node's version 1 hierarchies are; returns `out`.
+const char *zl_container_cgroup1(const struct zl_supervisor *s, char out[static ZL_RUNTIME_PATH]);
+
 // exec.c: a further process.
 struct zl_exec {
 	struct zl_process_state process; // first

@@ -11,7 +11,7 @@
 // configure.c  hostname, sysctls, files, clock, entropy, scratch disk
 // network.c    interfaces, addresses and routes
 // device.c     waiting for block devices
-// container.c  the life of a container
+// container.c  the life of a container; container_create.c its beginning
 // exec.c       the life of a further process in one
 // connection.c connections to the pod's ports
 // process.c    what both share: stdio and exit
