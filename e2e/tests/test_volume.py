@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from pods import CrictlError, run_pod
-from test_zone import IMAGE, node, pytestmark, restart, wait_for  # noqa: F401 (fixture and marks)
+from test_zone import IMAGE, node, restart, wait_for  # noqa: F401 (fixture)
 
 ROOT = "/var/lib/volumes"
 SLEEP = "trap 'exit 0' TERM; sleep 100000 & wait"

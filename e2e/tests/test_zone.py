@@ -11,11 +11,6 @@ from pods import Crictl, CrictlError, log_text, run_pod
 
 IMAGE = "registry.lab:5000/busybox:1"
 MIB = 1 << 20
-# zoneletd keeps libxl's contexts, as many as operations ever ran at once, and each has descriptors.
-pytestmark = pytest.mark.leaves(r"descriptor: (/dev/xen/(hypercall|privcmd)|pipe:\[N\]|socket:\[N\])",
-                                "libxl's contexts stay")
-
-
 REGISTRIES = ["registry.lab:5000", "registry.lab:5003"]
 
 
@@ -231,6 +226,8 @@ def test_not_enough_memory(node):
     fails(node, "ResourceExhausted", "memory", linux={"resources": resources})
 
 
+@pytest.mark.leaves(r"descriptor: (/dev/xen/(hypercall|privcmd)|pipe:\[N\]|socket:\[N\])",
+                    "two operations at a time, so zoneletd keeps a second context of libxl")
 def test_zone_kernel_panics(node):
     configure(node, cmdline="init=/no/such/init")
     message = fails(node, "Unavailable", "crashed.*zonectl console")
