@@ -69,10 +69,21 @@ struct zl_check_finding zl_check_helper(
         const struct zl_check *check, const struct zl_check_context *context)
 {
 	const struct zl_config *config = context->config;
-	const char *path = strcmp(check->subject, "pull") == 0      ? config->images.puller
-	                   : strcmp(check->subject, "hotplug") == 0 ? config->zone.hotplug
-	                                                            : config->host.supervisor;
+	const struct {
+		const char *subject;
+		const char *path;
+	} helpers[] = {
+	        {"pull", config->images.puller},
+	        {"hotplug", config->zone.hotplug},
+	        {"share", config->zone.share_server},
+	        {"supervisor", config->host.supervisor},
+	};
+	const char *path = NULL;
 
+	for (size_t i = 0; i < ZL_ARRAY_SIZE(helpers) && path == NULL; i++) {
+		if (strcmp(check->subject, helpers[i].subject) == 0)
+			path = helpers[i].path;
+	}
 	return file_finding(context, path, X_OK, "install the zonelet package");
 }
 
