@@ -55,6 +55,7 @@ static void remove_below(int directory)
 	zl_auto(dir) DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	struct dirent *entry;
 
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): our own DIR
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		zl_auto(fd) int child = -1;
 

@@ -25,7 +25,7 @@
 #include "cri-server/sandbox/services.h"
 #include "zone/channel/transport.h"
 
-enum { SUPERVISOR_GRACE_MS = 3000, NETNS_TIMEOUT_MS = 30000 };
+enum { SUPERVISOR_GRACE_MS = 3000, NETNS_TIMEOUT_MS = 30000, CMDLINE_LIMIT = 64 << 10 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
 {
@@ -200,13 +200,14 @@ static int64_t find_supervisor(struct zl_sandbox *sandbox)
 	const char *state = zl_arena_printf(&arena, "%s/supervisor", sandbox->run_dir);
 	struct dirent *entry;
 
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): our own DIR
 	while (proc != NULL && (entry = readdir(proc)) != NULL) {
 		zl_auto(buffer) struct zl_buffer line = ZL_BUFFER_INIT;
 		char path[300];
 
 		(void)snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
 		if (strspn(entry->d_name, "0123456789") != strlen(entry->d_name) ||
-		        zl_file_read(path, 64 * 1024, &line, NULL) < 0 || line.length == 0)
+		        zl_file_read(path, CMDLINE_LIMIT, &line, NULL) < 0 || line.length == 0)
 			continue;
 		if (memmem(line.data, line.length, state, strlen(state) + 1) != NULL)
 			return strtoll(entry->d_name, NULL, 10);

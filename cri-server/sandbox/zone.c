@@ -5,6 +5,7 @@
 // Devices of a zone: xvda the zone root (one image for all zones, read-only), xvdb the scratch disk
 // for writable layers, xvdc and on one device for each image its containers have; one vif.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -51,12 +52,11 @@ static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *e
 // Locally administered, unicast, from the sandbox's id and the device's number.
 static void make_mac(const struct zl_sandbox *sandbox, size_t devid, uint8_t mac[static 6])
 {
-	unsigned byte;
-
 	mac[0] = 0x02;
 	for (size_t i = 1; i < 6; i++) {
-		(void)sscanf(sandbox->id + 2 * i, "%2x", &byte);
-		mac[i] = (uint8_t)byte;
+		const char digits[3] = {sandbox->id[2 * i], sandbox->id[2 * i + 1]};
+
+		mac[i] = (uint8_t)strtoul(digits, NULL, 16);
 	}
 	mac[5] = (uint8_t)(mac[5] + devid);
 }

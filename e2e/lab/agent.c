@@ -136,9 +136,8 @@ static int port_write(struct port *port, const void *data, size_t len)
 		if (n > 0) {
 			at += n;
 			len -= (size_t)n;
-		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			return -1;
-		} else if (port_wait_writable(port)) {
+		} else if ((n < 0 && errno != EAGAIN && errno != EINTR) ||
+		           port_wait_writable(port)) {
 			return -1;
 		}
 	}
@@ -165,7 +164,7 @@ static int port_send_exit(struct port *port, int code)
 static int port_fail(struct port *port, const char *what, int error)
 {
 	char message[512];
-	int len = snprintf(message, sizeof(message), "%s: %s", what, strerror(error));
+	int len = snprintf(message, sizeof(message), "%s: %s", what, strerrordesc_np(error));
 	return port_send(port, FRAME_FAILED, message,
 	        (size_t)len < sizeof(message) ? (size_t)len : sizeof(message) - 1);
 }
@@ -249,6 +248,7 @@ static int port_start(struct port *port, char *payload, size_t len)
 	if (count < 3)
 		return port_fail(port, "START without a command", EPROTO);
 
+	// NOLINTNEXTLINE(cert-err34-c): agent.py wrote it
 	bool tty = sscanf(strings[0], "pty %hu %hu", &rows, &cols) == 2;
 	int error = (tty ? stdio_open_tty(port, &io, rows, cols) : stdio_open_pipes(port, &io))
 	                    ? errno
@@ -403,6 +403,7 @@ static int port_parse(struct port *port)
 		uint32_t len;
 		memcpy(&len, port->in + 1, sizeof(len));
 		len = le32toh(len);
+		// NOLINTNEXTLINE(bugprone-not-null-terminated-result): the letters, not the string
 		if (!memchr("SIWKT", port->in[0], 5) || len > PAYLOAD_MAX) {
 			/* The host has gone and another has come so fast that we saw neither: its
 			 * preamble. */
@@ -501,7 +502,7 @@ static int port_open(const char *name_file)
 	snprintf(path, sizeof(path), "/dev/%.*s", (int)strcspn(device, "/"), device);
 	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		fprintf(stderr, "lab-agent: cannot open %s: %s\n", path, strerror(errno));
+		fprintf(stderr, "lab-agent: cannot open %s: %s\n", path, strerrordesc_np(errno));
 	return fd;
 }
 
@@ -530,6 +531,7 @@ int main(void)
 	int ports = 0;
 
 	signal(SIGPIPE, SIG_IGN);
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): no threads yet
 	if (glob("/sys/class/virtio-ports/*/name", 0, NULL, &names) == 0) {
 		for (size_t i = 0; i < names.gl_pathc; i++) {
 			int fd = port_open(names.gl_pathv[i]);

@@ -45,14 +45,14 @@ static _Noreturn void fail(const char *format, ...)
 	(void)vfprintf(stderr, format, args);
 	(void)fputc('\n', stderr);
 	va_end(args);
-	exit(1);
+	exit(1); // NOLINT(concurrency-mt-unsafe): the only thread
 }
 
 static void mount_or_fail(const char *type, const char *where)
 {
 	(void)mkdir(where, 0755);
 	if (mount("none", where, type, 0, NULL) != 0 && errno != EBUSY)
-		fail("mount %s on %s: %s", type, where, strerror(errno));
+		fail("mount %s on %s: %s", type, where, strerrordesc_np(errno));
 }
 
 static void load_module(const char *path)
@@ -60,10 +60,10 @@ static void load_module(const char *path)
 	zl_auto(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		fail("%s: %s", path, strerror(errno));
+		fail("%s: %s", path, strerrordesc_np(errno));
 	// Listed twice, or built in after all: fine.
 	if (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)
-		fail("load %s: %s", path, strerror(errno));
+		fail("load %s: %s", path, strerrordesc_np(errno));
 }
 
 static void load_modules(void)
@@ -72,7 +72,7 @@ static void load_modules(void)
 	char line[256];
 
 	if (list == NULL)
-		fail("/modules.list: %s", strerror(errno));
+		fail("/modules.list: %s", strerrordesc_np(errno));
 	while (fgets(line, sizeof(line), list) != NULL) {
 		line[strcspn(line, "\n")] = '\0';
 		if (line[0] != '\0')
@@ -116,7 +116,7 @@ static int uevent_socket(void)
 	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
-		fail("uevents: %s", strerror(errno));
+		fail("uevents: %s", strerrordesc_np(errno));
 	return fd;
 }
 
@@ -139,10 +139,10 @@ static void wait_for_device(int uevents, const char *path)
 static void switch_root(const struct boot *boot)
 {
 	if (mount(boot->root, "/root", boot->type, MS_RDONLY, NULL) != 0)
-		fail("mount %s (%s): %s", boot->root, boot->type, strerror(errno));
+		fail("mount %s (%s): %s", boot->root, boot->type, strerrordesc_np(errno));
 	// As the kernel itself leaves it for an init of its own: /dev mounted, nothing else.
 	if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) != 0)
-		fail("move /dev: %s", strerror(errno));
+		fail("move /dev: %s", strerrordesc_np(errno));
 	(void)umount2("/proc", MNT_DETACH);
 	(void)umount2("/sys", MNT_DETACH);
 	// The files of the initramfs stay in memory until they are removed.
@@ -150,7 +150,7 @@ static void switch_root(const struct boot *boot)
 	(void)unlink("/init");
 	if (chdir("/root") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 ||
 	        chdir("/") != 0)
-		fail("switch to %s: %s", boot->root, strerror(errno));
+		fail("switch to %s: %s", boot->root, strerrordesc_np(errno));
 }
 
 // Standard streams on the console, which the kernel could not open before /dev was there.
@@ -193,5 +193,5 @@ int main(void)
 	switch_root(&boot);
 	uevents = zl_close(uevents);
 	(void)execl(boot.program, boot.program, (char *)NULL);
-	fail("%s of %s: %s", boot.program, boot.root, strerror(errno));
+	fail("%s of %s: %s", boot.program, boot.root, strerrordesc_np(errno));
 }

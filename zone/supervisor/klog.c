@@ -81,7 +81,8 @@ static int open_log(int *ret_console)
 
 	*ret_console = open("/dev/console", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	if (log < 0 || *ret_console < 0) {
-		zl_log_warning("the kernel's log does not reach the console: %s", strerror(errno));
+		zl_log_warning(
+		        "the kernel's log does not reach the console: %s", strerrordesc_np(errno));
 		return -1;
 	}
 	return zl_take_fd(&log);
@@ -100,7 +101,7 @@ static void *klog_main(void *unused)
 	if (log < 0)
 		return NULL;
 	if (klogctl(ACTION_CONSOLE_LEVEL, NULL, 1) < 0)
-		zl_log_warning("set the console's level: %s", strerror(errno));
+		zl_log_warning("set the console's level: %s", strerrordesc_np(errno));
 	copy_log(log, console, printed);
 	(void)fcntl(log, F_SETFL, O_RDONLY);
 	copy_log(log, console, 0);
