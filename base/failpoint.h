@@ -16,4 +16,10 @@
 // Thread rule: any thread; the variable is read once.
 int zl_failpoint(const char *name, struct zl_error *err);
 
+// For places where a test only kills, and that nobody has to handle.
+static inline void zl_killpoint(const char *name)
+{
+	(void)zl_failpoint(name, NULL);
+}
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strv.h"
@@ -223,15 +224,18 @@ static int create_in_zone(struct zl_container *container, const struct zl_image 
 	if (container->sandbox->backend->mounts_add != NULL &&
 	        container->sandbox->backend->mounts_add(container, cancel, err) < 0)
 		return -1;
+	zl_killpoint("create.mounts");
 	what.share_tag = zl_pod_share_tag(container);
 	what.share_name = zl_pod_share_name(container, &arena);
 	if (container->sandbox->backend->rootfs_add(container, &what.rootfs, &arena, cancel, err) <
 	        0)
 		return -1;
+	zl_killpoint("create.rootfs");
 	what.rootfs.readonly = c->linux != NULL && c->linux->security_context != NULL &&
 	                       c->linux->security_context->readonly_rootfs;
 	if (zl_zone_container_create(client, &what, &container->user, cancel, err) < 0)
 		return -1;
+	zl_killpoint("create.zone");
 	container->has_user = true;
 	return 0;
 }
@@ -258,6 +262,7 @@ static struct zl_container *new_container(struct zl_sandbox *sandbox,
 	if (container == NULL || make_spec(container, image, err) < 0 ||
 	        zl_container_add_record(container, err) < 0)
 		return NULL;
+	zl_killpoint("create.record");
 	zl_container_index(container);
 	return zl_take(container);
 }
@@ -292,6 +297,7 @@ ZL_RPC_HANDLER(zl_handle_create_container, struct zl_services, CreateContainerRe
 		(void)zl_container_forget(container, NULL);
 		return -1;
 	}
+	zl_killpoint("create.saved");
 	zl_log_info("container created from image %s", container->image_ref);
 	zl_publish_container(container, RUNTIME__V1__CONTAINER_EVENT_TYPE__CONTAINER_CREATED_EVENT);
 	response->container_id = zl_call_strdup(call, container->id);
@@ -316,13 +322,17 @@ int zl_container_forget(struct zl_container *container, struct zl_error *err)
 	zl_peer_fail_container(container, &removed);
 	if (client != NULL && zl_zone_container_delete(client, container->id, NULL, err) < 0)
 		return -1;
+	zl_killpoint("remove.zone");
 	if (sandbox->backend->mounts_remove != NULL &&
 	        sandbox->backend->mounts_remove(container, err) < 0)
 		return -1;
-	if (sandbox->backend->rootfs_remove(container, err) < 0 ||
-	        zl_file_remove(zl_container_commit_path(container, &arena), err) < 0 ||
+	if (sandbox->backend->rootfs_remove(container, err) < 0)
+		return -1;
+	zl_killpoint("remove.rootfs");
+	if (zl_file_remove(zl_container_commit_path(container, &arena), err) < 0 ||
 	        zl_state_container_remove(sandbox->services->state, container->id, err) < 0)
 		return -1;
+	zl_killpoint("remove.record");
 	zl_container_unindex(container);
 	return 0;
 }

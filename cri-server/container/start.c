@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
@@ -71,8 +72,12 @@ static int start(
 			zl_container_finish(container);
 		return -1;
 	}
+	zl_killpoint("start.zone");
 	note_started(container, pid, started_ns);
-	return zl_container_save(container, err);
+	if (zl_container_save(container, err) < 0)
+		return -1;
+	zl_killpoint("start.saved");
+	return 0;
 }
 
 // Enters the gates of a container's operation: its sandbox's with others, its own alone.
@@ -149,6 +154,7 @@ static int stop(struct zl_container *container, int64_t grace_seconds,
 			grace_seconds = INT32_MAX;
 		if (send_signal(container, container->stop_signal, cancel, err) < 0)
 			return -1;
+		zl_killpoint("stop.signal");
 		if (ended_within(container, grace_seconds * ZL_NS_PER_SECOND, cancel))
 			return 0;
 		if (zl_cancel_check(cancel, err) < 0)
@@ -158,6 +164,7 @@ static int stop(struct zl_container *container, int64_t grace_seconds,
 	}
 	if (send_signal(container, SIGKILL, cancel, err) < 0)
 		return -1;
+	zl_killpoint("stop.kill");
 	return zl_cancel_poll(cancel, container->exited_fd, POLLIN, -1, err) > 0 ? 0 : -1;
 }
 

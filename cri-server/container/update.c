@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // UpdateContainerResources, and CheckpointContainer, which says why it cannot.
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
@@ -48,6 +49,7 @@ static int update(struct zl_container *container,
 
 	if (check_phase(container, err) < 0 || apply(container, merged, cancel, err) < 0)
 		return -1;
+	zl_killpoint("update.applied");
 	zl_container_set_resources(container, merged);
 	return zl_container_save(container, err);
 }

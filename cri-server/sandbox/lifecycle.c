@@ -2,6 +2,7 @@
 #include "cri-server/sandbox/lifecycle.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
@@ -59,15 +60,21 @@ int zl_sandbox_take_down(struct zl_sandbox *sandbox, struct zl_error *err)
 		sandbox->services->hypervisor->ops->domain_unwatch(
 		        sandbox->services->hypervisor, (uint32_t)sandbox->domid);
 	zl_sandbox_end_containers(sandbox, "the pod was stopped");
+	zl_killpoint("stop.zone");
 	if (sandbox->backend->destroy(sandbox, err) < 0)
 		return -1;
-	return zl_network_remove(sandbox, err);
+	zl_killpoint("stop.destroyed");
+	if (zl_network_remove(sandbox, err) < 0)
+		return -1;
+	zl_killpoint("stop.network");
+	return 0;
 }
 
 int zl_sandbox_forget(struct zl_sandbox *sandbox, struct zl_error *err)
 {
 	if (zl_tree_remove(sandbox->run_dir, err) < 0)
 		return -1;
+	zl_killpoint("remove.files");
 	if (zl_state_sandbox_remove(sandbox->services->state, sandbox->id, err) < 0)
 		return -1;
 	sandbox->forgotten = true;
@@ -153,6 +160,7 @@ int zl_sandbox_stop(struct zl_sandbox *sandbox, struct zl_error *err)
 		zl_sandbox_set_phase(sandbox, ZL_SANDBOX_NOTREADY, "Stopped", "");
 		if (zl_sandbox_save(sandbox, ZL_STEP_STOPPING, err) < 0)
 			return -1;
+		zl_killpoint("stop.noted");
 	}
 	if (zl_sandbox_take_down(sandbox, err) < 0)
 		return zl_error_wrap(err, "stop pod %s", zl_sandbox_pod(sandbox));
@@ -170,9 +178,12 @@ int zl_sandbox_remove(struct zl_sandbox *sandbox, struct zl_error *err)
 	if (zl_sandbox_stop(sandbox, err) < 0)
 		return -1;
 	zl_sandbox_set_phase(sandbox, ZL_SANDBOX_REMOVING, "", "");
-	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0 ||
-	        zl_sandbox_remove_containers(sandbox, err) < 0)
+	if (zl_sandbox_save(sandbox, ZL_STEP_STOPPED, err) < 0)
 		return -1;
+	zl_killpoint("remove.noted");
+	if (zl_sandbox_remove_containers(sandbox, err) < 0)
+		return -1;
+	zl_killpoint("remove.containers");
 	if (zl_sandbox_forget(sandbox, err) < 0)
 		return zl_error_wrap(err, "remove pod %s", zl_sandbox_pod(sandbox));
 	return 0;

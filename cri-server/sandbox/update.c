@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // UpdatePodSandboxResources: a pod's size changes while it runs.
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "cri-server/oci/resources.h"
 #include "cri-server/sandbox/backend.h"
@@ -31,6 +32,7 @@ static int resize(struct zl_sandbox *sandbox,
 		return -1;
 	if (sandbox->backend->resize(sandbox, resources, overhead, cancel, err) < 0)
 		return -1;
+	zl_killpoint("resize.applied");
 	zl_sandbox_set_resources(sandbox, resources, overhead);
 	return zl_sandbox_save(sandbox, ZL_STEP_DONE, err);
 }

@@ -237,8 +237,11 @@ static void task_run(struct zl_loop_task *task)
 
 	if (client->transport == NULL)
 		return;
-	if (run_client(client, &err) < 0)
-		end_channel(client, &err);
+	if (run_client(client, &err) == 0)
+		return;
+	if (err.code == ZL_UNAVAILABLE)
+		zl_error_wrap(&err, "the pod's supervisor is gone; the pod has to be made anew");
+	end_channel(client, &err);
 }
 
 struct zl_zone_client *zl_client_new(struct zl_transport *transport,
