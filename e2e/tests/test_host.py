@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from images import FAULTS as MISBEHAVING
 from images import PLAIN
 from native import Native, alone, build_directory, difference, picture
 from pods import Crictl, CrictlError, log_text, run_pod
@@ -329,16 +328,3 @@ def test_stop_right_after_start(native):
     assert time.monotonic() - started < 20
     assert native.crictl.json("inspect", container)["status"]["exitCode"] == 5
     pod.remove()
-
-
-FAULTS = [("drop-always", "Unavailable"), ("other-bytes", "DataLoss"), ("other-diff-id", "DataLoss"),
-          ("traversal-dots", "InvalidArgument"), ("absurd-size", "InvalidArgument"),
-          ("absurd-entry", "InvalidArgument")]
-
-
-@pytest.mark.parametrize("repository,code", FAULTS)
-def test_pull_from_a_registry_that_misbehaves(native, repository, code):
-    with pytest.raises(CrictlError, match=repository) as error:
-        native.crictl("pull", f"127.0.0.1:{MISBEHAVING}/{repository}:1")
-    assert error.value.code == code, str(error.value)
-    assert native.run(["sh", "-c", f"ls {native.disk}/images/ingest 2>/dev/null"], check=False).stdout == ""

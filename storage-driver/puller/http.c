@@ -314,5 +314,6 @@ int zl_http_perform(struct zl_http *http, const struct zl_http_request *request,
 		free(url);
 		url = next;
 	}
-	return zl_error_set(err, ZL_UNAVAILABLE, "more than %d redirects", ZL_HTTP_REDIRECTS_MAX);
+	return zl_error_set(err, ZL_UNAVAILABLE,
+	        "more than %d redirects; the registry is set up wrongly", ZL_HTTP_REDIRECTS_MAX);
 }

@@ -42,7 +42,8 @@ static int to_filter(void *user, const uint8_t *bytes, size_t length, struct zl_
 
 	if (length > pipeline->max_bytes - pipeline->tar_bytes)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "its tar is larger than the %llu bytes allowed for a layer",
+		        "its tar is larger than the %llu bytes allowed for a layer "
+		        "(images.max_layer)",
 		        (unsigned long long)pipeline->max_bytes);
 	pipeline->tar_bytes += length;
 	zl_digest_update(&pipeline->tar_sum, bytes, length);
@@ -108,7 +109,10 @@ static int settle(struct pipeline *pipeline, struct zl_error *err)
 		(void)zl_tar_filter_end(&pipeline->filter, &pipeline->content);
 	if (pipeline->content.code != ZL_OK) {
 		*err = pipeline->content;
-		return -1;
+		return err->code == ZL_INVALID_ARGUMENT
+		               ? zl_error_wrap(
+		                         err, "this is no layer to use; build the image again")
+		               : -1;
 	}
 	if (zl_erofs_finish(&pipeline->erofs, err) < 0)
 		return -1;

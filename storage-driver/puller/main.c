@@ -143,8 +143,9 @@ static int list_layers(struct pull *pull, const struct zl_manifest *manifest, ch
 {
 	if (zl_strv_length(diff_ids) != manifest->layer_count)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "the manifest has %zu layers and the config %zu", manifest->layer_count,
-		        zl_strv_length(diff_ids));
+		        "the manifest has %zu layers and the config %zu; build and push the image "
+		        "again",
+		        manifest->layer_count, zl_strv_length(diff_ids));
 	pull->layers = calloc(manifest->layer_count, sizeof(*pull->layers));
 	if (pull->layers == NULL)
 		return zl_error_nomem(err);

@@ -360,6 +360,6 @@ int zl_registry_blob(struct zl_registry *registry, struct zl_http *http,
 	if (err->code != ZL_UNAVAILABLE)
 		return -1;
 	return zl_error_wrap(err,
-	        "transfer broke after %llu of %llu bytes and could not be resumed",
+	        "transfer broke after %llu of %llu bytes and could not be resumed; try again later",
 	        (unsigned long long)transfer.received, (unsigned long long)blob->size);
 }

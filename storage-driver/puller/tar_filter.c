@@ -104,7 +104,8 @@ static int count_entry(struct zl_tar_filter *filter, uint64_t size, struct zl_er
 		        ZL_TAR_ENTRIES_MAX);
 	if (size > filter->max_bytes - filter->data_bytes)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "%llu bytes: the layer would be larger than the %llu bytes allowed",
+		        "%llu bytes: the layer would be larger than the %llu bytes allowed "
+		        "(images.max_layer)",
 		        (unsigned long long)size, (unsigned long long)filter->max_bytes);
 	filter->data_bytes += size;
 	return 0;
