@@ -122,13 +122,36 @@ static int milliseconds_until(int64_t at_ns)
 	return left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
-static int64_t next_ns(
-        const struct zl_session *session, const struct zl_session_user *user, void *data)
+static int64_t earlier(int64_t a, int64_t b)
 {
-	int64_t idle = session->active_ns + session->idle_ns;
-	int64_t wanted = user->deadline_ns(data);
+	return a < b ? a : b;
+}
 
-	return idle < wanted ? idle : wanted;
+static int64_t keep_alive_ns(const struct zl_session *session)
+{
+	return session->heard_ns + ZL_SESSION_KEEP_ALIVE_SECONDS * ZL_NS_PER_SECOND;
+}
+
+static int64_t next_ns(const struct zl_session *session, const struct zl_session_user *user,
+        void *data, bool hungry)
+{
+	int64_t next = earlier(session->active_ns + session->idle_ns, user->deadline_ns(data));
+
+	return hungry ? next : earlier(next, keep_alive_ns(session));
+}
+
+// It does not count against the idle time: the client has not moved.
+static int keep_alive(struct zl_session *session, struct zl_error *err)
+{
+	int64_t active_ns = session->active_ns;
+	bool quiet = waiting(session) == 0;
+
+	session->heard_ns = zl_clock_monotonic();
+	if (zl_wire_keep_alive(session->wire, err) < 0 || write_some(session, err) < 0)
+		return -1;
+	if (quiet)
+		session->active_ns = active_ns;
+	return 0;
 }
 
 // Waits for something to do, and reads. A client that hangs up while it is not read from would go
@@ -148,11 +171,15 @@ static int wait_and_read(struct zl_session *session, const struct zl_session_use
 		fds[0].events |= POLLIN;
 	if (waiting(session) > 0)
 		fds[0].events |= POLLOUT;
-	if (poll(fds, count, milliseconds_until(next_ns(session, user, data))) < 0 &&
+	if (poll(fds, count, milliseconds_until(next_ns(session, user, data, hungry))) < 0 &&
 	        errno != EINTR)
 		return zl_error_errno(err, errno, "wait for the client");
 	(void)!read(session->wake, &drained, sizeof(drained));
 	if (zl_cancel_check(&session->cancel, err) < 0)
+		return -1;
+	if (hungry)
+		session->heard_ns = zl_clock_monotonic();
+	else if (zl_clock_monotonic() >= keep_alive_ns(session) && keep_alive(session, err) < 0)
 		return -1;
 	if (hungry && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 		return read_some(session, err);
@@ -180,7 +207,7 @@ static int run(struct zl_session *session, const struct zl_session_user *user, v
 int zl_session_run(struct zl_session *session, const struct zl_stream_request *request,
         const struct zl_session_user *user, void *data, struct zl_error *err)
 {
-	session->active_ns = zl_clock_monotonic();
+	session->active_ns = session->heard_ns = zl_clock_monotonic();
 	if (make_wire(session, request, user, data, err) < 0)
 		return -1;
 	// Also without bytes: the channels of a WebSocket are opened by it.

@@ -22,6 +22,10 @@ enum {
 	ZL_SESSION_OUT_ENOUGH = 64 * 1024, // bytes waiting for the socket; then nothing is added
 	ZL_SESSION_STREAMS_SECONDS = 30,   // for the client to open its streams
 	ZL_SESSION_GOODBYE_SECONDS = 10,   // for the client to close after the end
+	// How often a client that is not read from is told that this end is alive. Those of
+	// WebSocket ping, and give up without an answer for a minute (client-go,
+	// remotecommand/websocket.go).
+	ZL_SESSION_KEEP_ALIVE_SECONDS = 20,
 };
 
 struct zl_session_user {
@@ -44,7 +48,8 @@ struct zl_session {
 	struct zl_cancel cancel; // the server stops
 	struct zl_wire *wire;    // while it runs, and for the goodbye
 	size_t written;          // bytes of wire->out that the socket took
-	int64_t active_ns;       // last byte in either direction
+	int64_t active_ns;       // last byte in either direction, but for what keeps alive
+	int64_t heard_ns;        // the client was last read from, or told unasked
 	uint8_t *early;          // bytes that came behind the HTTP request
 	size_t early_length;
 	uint8_t buffer[ZL_SESSION_READ];

@@ -377,6 +377,12 @@ static int goodbye(struct zl_wire *wire, struct zl_error *err)
 	return flush(ws, err);
 }
 
+// A pong that nobody asked for (RFC 6455, section 5.5.3).
+static int keep_alive(struct zl_wire *wire, struct zl_error *err)
+{
+	return queue(websocket_of(wire), WSLAY_PONG, "", 0, err);
+}
+
 static void websocket_free(struct zl_wire *wire)
 {
 	struct websocket *ws = websocket_of(wire);
@@ -397,6 +403,7 @@ static const struct zl_wire_ops channel_ops = {
         .reset = channel_reset,
         .consumed = channel_consumed,
         .goodbye = goodbye,
+        .keep_alive = keep_alive,
         .free = websocket_free,
 };
 
@@ -447,6 +454,7 @@ static const struct zl_wire_ops tunnel_ops = {
         .reset = tunnel_reset,
         .consumed = tunnel_consumed,
         .goodbye = goodbye,
+        .keep_alive = keep_alive,
         .free = websocket_free,
 };
 

@@ -60,6 +60,7 @@ struct zl_wire_ops {
 	int (*reset)(struct zl_wire *wire, uint32_t stream, struct zl_error *err);
 	int (*consumed)(struct zl_wire *wire, uint32_t stream, size_t length, struct zl_error *err);
 	int (*goodbye)(struct zl_wire *wire, struct zl_error *err);
+	int (*keep_alive)(struct zl_wire *wire, struct zl_error *err); // NULL: has no need of it
 	void (*free)(struct zl_wire *wire);
 };
 
@@ -115,6 +116,12 @@ static inline int zl_wire_consumed(
 static inline int zl_wire_goodbye(struct zl_wire *wire, struct zl_error *err)
 {
 	return wire->ops->goodbye(wire, err);
+}
+
+// Says that this end is alive, to a client that asks but is not read from now.
+static inline int zl_wire_keep_alive(struct zl_wire *wire, struct zl_error *err)
+{
+	return wire->ops->keep_alive != NULL ? wire->ops->keep_alive(wire, err) : 0;
 }
 
 static inline void zl_wire_free(struct zl_wire *wire)

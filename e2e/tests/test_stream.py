@@ -243,6 +243,21 @@ def test_slow_command_holds_the_client_back(native, running):  # noqa: F811
     assert max(grown) - before < 24 * MIB, f"grew by {(max(grown) - before) / MIB:.1f} MiB"
 
 
+def test_client_that_is_not_read_from_hears_of_it(native, running):  # noqa: F811
+    """Its pings are behind its bytes; without a pong for a minute it would take the connection for dead."""
+    from wire import WebSocket
+    address = url(native, "exec", running.main, "io", "sh", "-c", "sleep 23; wc -c")
+    client = WebSocket(native, address, ["v5.channel.k8s.io"])
+    assert client.message() == (2, b"\x01")
+    for _ in range(32):
+        client.write(0, b"x" * 32767)
+    client.send(b"\xff\x00")
+    begin = time.monotonic()
+    assert client.message() == (10, b"")
+    assert 15 < time.monotonic() - begin < 23
+    assert client.to_end()[1] == b"%d\n" % (32 * 32767)
+
+
 # ---- clients that go away
 
 def test_client_killed_in_an_exec(native, running):  # noqa: F811

@@ -110,6 +110,16 @@ START_TEST(a_message_in_parts)
 }
 END_TEST
 
+START_TEST(it_says_unasked_that_it_is_alive)
+{
+	make_exec(false, false);
+	ck_assert_int_eq(zl_wire_keep_alive(wire, NULL), 0);
+	expect_out("\x8a\x00", 2);
+	ck_assert_int_eq(frame(BINARY, "\0x", 2, NULL), 0);
+	ck_assert_str_eq(record_take(&record), "data 0 x\n");
+}
+END_TEST
+
 START_TEST(version_5_ends_a_channel)
 {
 	make_exec(false, true);
@@ -216,6 +226,7 @@ Suite *websocket_suite(void)
 	tcase_add_test(tcase, version_5_ends_a_channel);
 	tcase_add_test(tcase, base64);
 	tcase_add_test(tcase, forwarded_ports);
+	tcase_add_test(tcase, it_says_unasked_that_it_is_alive);
 	tcase_add_test(tcase, a_close_is_answered);
 	tcase_add_test(tcase, we_say_goodbye);
 	tcase_add_loop_test(
