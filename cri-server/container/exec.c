@@ -7,8 +7,10 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cri-server/container/capture.h"
 #include "cri-server/container/container.h"
 #include "cri-server/oci/spec.h"
 #include "cri-server/sandbox/services.h"
@@ -20,8 +22,8 @@ struct exec {
 	int done_fd; // eventfd, readable once it is over
 
 	// guarded by sandbox->lock
-	struct zl_buffer output[2]; // stdout, stderr
-	bool eof[2];
+	struct zl_capture capture;
+	bool eof[ZL_CAPTURE_OUTPUTS];
 	bool exited;
 	bool failed;
 	int32_t exit_code;
@@ -52,9 +54,8 @@ static size_t output(struct zl_peer *peer, enum zl_zone_stream stream, const voi
 {
 	struct exec *exec = exec_of(peer);
 	size_t index = stream == ZL_ZONE_STDOUT ? 0 : 1;
-	size_t room = ZL_EXEC_OUTPUT_MAX - exec->output[index].length;
 
-	(void)zl_buffer_append(&exec->output[index], bytes, length < room ? length : room, NULL);
+	zl_capture_add(&exec->capture, index, bytes, length);
 	exec->eof[index] = exec->eof[index] || eof;
 	wake_if_over(exec);
 	return length;
@@ -92,8 +93,7 @@ static void exec_free(struct exec *exec)
 	if (exec == NULL)
 		return;
 	zl_close(exec->done_fd);
-	zl_buffer_release(&exec->output[0]);
-	zl_buffer_release(&exec->output[1]);
+	zl_capture_release(&exec->capture);
 	free(exec);
 }
 ZL_AUTO_DEFINE(exec, struct exec *, exec_free);
@@ -108,6 +108,7 @@ static struct exec *exec_new(struct zl_container *container, struct zl_error *er
 	}
 	exec->peer.ops = &peer_ops;
 	exec->peer.container_id = container->id;
+	exec->capture.pool = &container->sandbox->services->captures;
 	exec->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (exec->done_fd < 0)
 		zl_error_errno(err, errno, "make an eventfd");
@@ -153,7 +154,10 @@ int zl_exec_start(struct zl_container *container, const struct zl_peer *peer,
 	if (process == NULL)
 		return -1;
 	what.oci_process = process;
-	return zl_zone_exec_start(client, &what, cancel, err);
+	if (zl_zone_exec_start(client, &what, cancel, err) < 0)
+		return -1;
+	zl_killpoint("exec.started");
+	return 0;
 }
 
 static int wait_for_end(struct zl_container *container, struct exec *exec,
@@ -173,15 +177,18 @@ static int wait_for_end(struct zl_container *container, struct exec *exec,
 	return -1;
 }
 
+// One output after the other, so that only one is there twice.
 static void fill_reply(
         struct zl_call *call, struct exec *exec, Runtime__V1__ExecSyncResponse *response)
 {
 	ProtobufCBinaryData *to[] = {&response->stdout, &response->stderr};
 
 	for (size_t i = 0; i < ZL_ARRAY_SIZE(to); i++) {
-		to[i]->len = exec->output[i].length;
-		to[i]->data =
-		        zl_arena_memdup(&call->arena, exec->output[i].data, exec->output[i].length);
+		struct zl_buffer *from = &exec->capture.output[i];
+
+		to[i]->len = from->length;
+		to[i]->data = zl_arena_memdup(&call->arena, from->data, from->length);
+		zl_buffer_release(from);
 	}
 	response->exit_code = exec->exit_code;
 }

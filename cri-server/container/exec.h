@@ -12,10 +12,6 @@
 #include "cri-server/container/peer.h"
 #include "cri-server/sandbox/sandbox.h"
 
-// What a reply carries at most of each stream; the rest is taken and dropped. The kubelet's client
-// refuses replies over 16 MiB, and both streams share one.
-enum { ZL_EXEC_OUTPUT_MAX = 7 * 1024 * 1024 };
-
 struct zl_exec_command {
 	const char *const *argv;
 	size_t argc;

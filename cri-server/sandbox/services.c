@@ -11,6 +11,7 @@
 #include "cri-server/sandbox/backend.h"
 #include "cri-server/sandbox/caretaker.h"
 #include "cri-server/sandbox/cgroup.h"
+#include "cri-server/sandbox/console.h"
 #include "cri-server/sandbox/lifecycle.h"
 #include "cri-server/sandbox/recover.h"
 #include "cri-server/stats/stats.h"
@@ -198,6 +199,30 @@ static int open_streams(struct zl_services *s, struct zl_error *err)
 	return s->streams != NULL ? 0 : -1;
 }
 
+static bool zone_is_there(void *user, const char *domain)
+{
+	struct zl_services *s = user;
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct zl_sandbox *each = s->sandboxes; each != NULL && !found; each = each->hh.next)
+		found = strcmp(each->domain_name, domain) == 0;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+// A node whose consoles grow is one that works.
+static void keep_consoles(struct zl_services *s)
+{
+	struct zl_error why = ZL_ERROR_INIT;
+
+	if (s->hypervisor == NULL)
+		return;
+	s->consoles = zl_console_keeper_start(ZL_CONSOLE_DIR, zone_is_there, s, &s->stopping, &why);
+	if (why.code != ZL_OK)
+		zl_log_warning("the zones' consoles are not kept small: %s", why.message);
+}
+
 static int open_rest(struct zl_services *s, struct zl_error *err)
 {
 	s->loop = zl_zone_loop_start(err);
@@ -231,6 +256,7 @@ struct zl_services *zl_services_start(const struct zl_config *config, const char
 		zl_services_stop(s);
 		return NULL;
 	}
+	keep_consoles(s);
 	s->caretaker = zl_caretaker_start(s, err);
 	if (s->caretaker == NULL) {
 		zl_services_stop(s);
@@ -282,6 +308,7 @@ void zl_services_stop(struct zl_services *s)
 		return;
 	zl_cancel_fire(&s->stopping);
 	zl_caretaker_join(s->caretaker);
+	zl_console_keeper_join(s->consoles);
 	// Its sessions use the channels.
 	zl_stream_server_stop(s->streams);
 	close_channels(s);

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "cni-bridge/cni.h"
 #include "cri-server/config/config.h"
+#include "cri-server/container/capture.h"
 #include "cri-server/container/events.h"
 #include "cri-server/rpc/rpc.h"
 #include "cri-server/sandbox/sandbox.h"
@@ -23,6 +24,7 @@
 #include "storage-driver/storage.h"
 #include "zone/client/client.h"
 
+struct zl_console_keeper;
 struct zl_stream_server;
 
 struct zl_services {
@@ -35,8 +37,10 @@ struct zl_services {
 	struct zl_host_info host;         // of the hypervisor, at start
 	struct zl_zone_loop *loop;
 	struct zl_events *events;
+	struct zl_capture_pool captures; // of all ExecSyncs
 	struct zl_tasks *tasks;
 	struct zl_caretaker *caretaker;
+	struct zl_console_keeper *consoles; // NULL where there are none to keep
 	struct zl_stream_server *streams;
 	struct zl_cancel stopping; // fired at stop; parent of what runs by itself
 
