@@ -172,12 +172,12 @@ class Spdy(Upgraded):
 class WebSocket(Upgraded):
     """WebSocket with channels."""
 
-    def __init__(self, node, url, protocols=("v4.channel.k8s.io",)):
+    def __init__(self, node, url, protocols=("v4.channel.k8s.io",), timeout=60):
         headers = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                    f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}"]
         if protocols:
             headers.append(f"Sec-WebSocket-Protocol: {', '.join(protocols)}")
-        super().__init__(node, url, headers, method="GET")
+        super().__init__(node, url, headers, method="GET", timeout=timeout)
         self.protocol = self.header("Sec-WebSocket-Protocol")
         self.data = {}
         self.closed = None

@@ -26,6 +26,7 @@ struct zl_event_reader {
 struct zl_events {
 	pthread_mutex_t lock; // guards the readers and their rings; innermost
 	struct zl_event_reader *readers;
+	unsigned reader_count;
 };
 
 static void event_unref(struct event *event)
@@ -98,6 +99,24 @@ void zl_events_publish(struct zl_events *events, const void *bytes, size_t lengt
 	event_unref(event);
 }
 
+static int add(struct zl_events *events, struct zl_event_reader *reader, struct zl_error *err)
+{
+	bool added;
+
+	pthread_mutex_lock(&events->lock);
+	added = events->reader_count < ZL_EVENTS_READERS;
+	if (added) {
+		events->reader_count++;
+		reader->next = events->readers;
+		events->readers = reader;
+	}
+	pthread_mutex_unlock(&events->lock);
+	return added ? 0
+	             : zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
+	                       "%d clients read events already; end one of them",
+	                       ZL_EVENTS_READERS);
+}
+
 struct zl_event_reader *zl_events_subscribe(struct zl_events *events, struct zl_error *err)
 {
 	struct zl_event_reader *reader = calloc(1, sizeof(*reader));
@@ -108,15 +127,13 @@ struct zl_event_reader *zl_events_subscribe(struct zl_events *events, struct zl_
 	}
 	reader->events = events;
 	reader->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (reader->fd < 0) {
+	if (reader->fd < 0)
 		zl_error_errno(err, errno, "make an eventfd");
+	if (reader->fd < 0 || add(events, reader, err) < 0) {
+		zl_close(reader->fd);
 		free(reader);
 		return NULL;
 	}
-	pthread_mutex_lock(&events->lock);
-	reader->next = events->readers;
-	events->readers = reader;
-	pthread_mutex_unlock(&events->lock);
 	return reader;
 }
 
@@ -130,6 +147,7 @@ void zl_events_unsubscribe(struct zl_event_reader *reader)
 	for (link = &reader->events->readers; *link != reader; link = &(*link)->next)
 		;
 	*link = reader->next;
+	reader->events->reader_count--;
 	pthread_mutex_unlock(&reader->events->lock);
 	forget_ring(reader);
 	zl_close(reader->fd);

@@ -16,7 +16,10 @@
 struct zl_events;
 struct zl_event_reader;
 
-enum { ZL_EVENTS_QUEUE = 1024 }; // events a client may be behind
+enum {
+	ZL_EVENTS_QUEUE = 1024, // events a client may be behind
+	ZL_EVENTS_READERS = 64, // clients; each takes a worker for as long as it stays
+};
 
 struct zl_events *zl_events_new(struct zl_error *err);
 void zl_events_free(struct zl_events *events); // no reader may be left
@@ -24,6 +27,7 @@ void zl_events_free(struct zl_events *events); // no reader may be left
 // Gives a copy of these bytes to every reader. Any thread; never blocks.
 void zl_events_publish(struct zl_events *events, const void *bytes, size_t length);
 
+// RESOURCE_EXHAUSTED when ZL_EVENTS_READERS are there.
 struct zl_event_reader *zl_events_subscribe(struct zl_events *events, struct zl_error *err);
 void zl_events_unsubscribe(struct zl_event_reader *reader); // NULL is fine
 ZL_AUTO_DEFINE(event_reader, struct zl_event_reader *, zl_events_unsubscribe);

@@ -2,6 +2,7 @@
 //
 // zoneletd: the command line.
 #include <getopt.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -116,6 +117,10 @@ static int run_config(const struct arguments *arguments)
 
 // ---- zoneletd
 
+// Buffers of streams and replies go back to the kernel when they are freed. By itself malloc(3)
+// would take them for its own once a few have been freed, and keep as much as a busy hour needed.
+enum { LARGE_BYTES = 64 * 1024 };
+
 static int run_daemon(const struct arguments *arguments)
 {
 	zl_auto(config) struct zl_config config = ZL_CONFIG_INIT;
@@ -129,6 +134,7 @@ static int run_daemon(const struct arguments *arguments)
 
 	if (load(arguments, &config, &err) < 0)
 		return fail(&err);
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	(void)zl_journal_use();
 	zl_daemon_log_level(arguments->log_level != NULL ? arguments->log_level : config.log_level);
 	if (zl_daemon_run(&options, &config, &err) == 0)

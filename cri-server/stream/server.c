@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -23,6 +24,7 @@ enum {
 	STACK = 256 * 1024,
 	REQUEST_MEMORY = 16 * 1024, // of one HTTP request
 	HEADER_TEXT = 1024,
+	MANY_SESSIONS = 64,
 };
 
 struct zl_stream_server {
@@ -35,6 +37,7 @@ struct zl_stream_server {
 	pthread_mutex_t lock; // innermost
 	pthread_cond_t changed;
 	unsigned sessions;
+	unsigned most_sessions; // since there were none
 };
 
 // A request whose headers were accepted, until its connection is upgraded. Belongs to the HTTP
@@ -62,14 +65,29 @@ static bool enter(struct zl_stream_server *server)
 	if (server->sessions < ZL_STREAM_SESSIONS_MAX &&
 	        zl_cancel_check(&server->stopping, NULL) == 0) {
 		server->sessions++;
+		if (server->sessions > server->most_sessions)
+			server->most_sessions = server->sessions;
 		entered = true;
 	}
 	pthread_mutex_unlock(&server->lock);
 	return entered;
 }
 
+// After many clients the memory of the last goes back to the kernel: malloc(3) would keep what lies
+// in pieces.
 static void leave(struct zl_stream_server *server)
 {
+	bool many = false;
+
+	pthread_mutex_lock(&server->lock);
+	if (server->sessions == 1) {
+		many = server->most_sessions >= MANY_SESSIONS;
+		server->most_sessions = 0;
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (many)
+		(void)malloc_trim(0);
+	// Whoever stops the server waits for this, and then it is gone.
 	pthread_mutex_lock(&server->lock);
 	server->sessions--;
 	pthread_cond_broadcast(&server->changed);

@@ -6,21 +6,30 @@
 //   cri-call SOCKET resize POD [RESOURCE=VALUE...]
 //   cri-call SOCKET count STREAM        how many items a Stream* method gives
 //   cri-call SOCKET checkpoint CONTAINER
+//   cri-call SOCKET runp NAME COUNT [HANDLER]
+//   cri-call SOCKET churn POD COUNT IMAGE    makes and removes a container so often
+//   cri-call SOCKET events COUNT             reads events by so many clients, until it is ended
 //
 // RESOURCE: period, quota, shares, memory, swap, oom, cpus, mems, huge.SIZE, unified.FILE. Ends
 // with the status' code on failure, its name and message on stderr.
+//
+// runp runs COUNT pods at the same time, each by a client of its own, and prints a line for each:
+// "OK ID", or the status' name and message.
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cri-server/rpc/client.h"
 // After the project's own headers: the generated one is not ours to order.
 #include "api.pb-c.h"
 
-enum { TIMEOUT_MS = 60 * 1000, MOST = 16 };
+enum { TIMEOUT_MS = 60 * 1000, MOST = 16, PODS_MOST = 1024, PODS_TIMEOUT_MS = 600 * 1000 };
 
 struct job {
+	const char *socket;
 	struct zl_rpc_client *client;
 	struct zl_arena arena;
 	char **words;
@@ -176,6 +185,176 @@ static int count(struct job *job, struct zl_error *err)
 	return err->code == ZL_OK ? 0 : -1;
 }
 
+// ---- many pods at once
+
+struct start {
+	const char *socket;
+	const char *name;
+	const char *handler;
+	int number;
+	pthread_barrier_t *together;
+	pthread_t thread;
+	char result[1200];
+};
+
+static Runtime__V1__PodSandboxConfig *pod_config(struct zl_arena *arena, const struct start *start)
+{
+	Runtime__V1__PodSandboxConfig *config =
+	        ZL_MESSAGE_NEW(arena, PodSandboxConfig, pod_sandbox_config);
+
+	config->metadata = ZL_MESSAGE_NEW(arena, PodSandboxMetadata, pod_sandbox_metadata);
+	config->metadata->name = zl_arena_printf(arena, "%s%d", start->name, start->number);
+	config->metadata->namespace_ = "default";
+	config->metadata->uid = zl_arena_printf(arena, "uid-%s%d", start->name, start->number);
+	config->hostname = config->metadata->name;
+	config->log_directory =
+	        zl_arena_printf(arena, "/var/log/pods-test/%s", config->metadata->name);
+	return config;
+}
+
+static void *start_one(void *argument)
+{
+	struct start *start = argument;
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	struct zl_error err = ZL_ERROR_INIT;
+	zl_auto(rpc_client) struct zl_rpc_client *client = zl_rpc_client_open(start->socket, &err);
+	Runtime__V1__RunPodSandboxRequest request = RUNTIME__V1__RUN_POD_SANDBOX_REQUEST__INIT;
+	Runtime__V1__RunPodSandboxResponse *reply = NULL;
+
+	request.config = pod_config(&arena, start);
+	request.runtime_handler = start->handler;
+	(void)pthread_barrier_wait(start->together);
+	if (client != NULL)
+		reply = ZL_CRI_CALL(client, runtime_service, RunPodSandbox, &request, &arena,
+		        PODS_TIMEOUT_MS, &err);
+	if (reply != NULL)
+		(void)snprintf(
+		        start->result, sizeof(start->result), "OK %s", reply->pod_sandbox_id);
+	else
+		(void)snprintf(start->result, sizeof(start->result), "%s %s",
+		        zl_code_name(err.code), err.message);
+	return NULL;
+}
+
+static int runp(struct job *job, struct zl_error *err)
+{
+	int count = job->count > 1 ? (int)strtol(job->words[1], NULL, 10) : 0;
+	struct start *starts;
+	pthread_barrier_t together;
+
+	if (count < 1 || count > PODS_MOST)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "how many pods?");
+	starts = zl_arena_array(&job->arena, (size_t)count, sizeof(*starts));
+	(void)pthread_barrier_init(&together, NULL, (unsigned)count);
+	for (int i = 0; i < count; i++) {
+		starts[i] = (struct start){.socket = job->socket,
+		        .name = job->words[0],
+		        .handler = job->count > 2 ? job->words[2] : "",
+		        .number = i,
+		        .together = &together};
+		if (pthread_create(&starts[i].thread, NULL, start_one, &starts[i]) != 0)
+			abort();
+	}
+	for (int i = 0; i < count; i++) {
+		(void)pthread_join(starts[i].thread, NULL);
+		(void)puts(starts[i].result);
+	}
+	(void)pthread_barrier_destroy(&together);
+	return 0;
+}
+
+static int make_and_remove(
+        struct job *job, const Runtime__V1__PodSandboxConfig *pod, int number, struct zl_error *err)
+{
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	Runtime__V1__CreateContainerRequest create = RUNTIME__V1__CREATE_CONTAINER_REQUEST__INIT;
+	Runtime__V1__RemoveContainerRequest remove = RUNTIME__V1__REMOVE_CONTAINER_REQUEST__INIT;
+	Runtime__V1__ContainerConfig *config =
+	        ZL_MESSAGE_NEW(&arena, ContainerConfig, container_config);
+	Runtime__V1__CreateContainerResponse *made;
+
+	config->metadata = ZL_MESSAGE_NEW(&arena, ContainerMetadata, container_metadata);
+	config->metadata->name = zl_arena_printf(&arena, "churn%d", number);
+	config->image = ZL_MESSAGE_NEW(&arena, ImageSpec, image_spec);
+	config->image->image = job->words[2];
+	create.pod_sandbox_id = job->words[0];
+	create.config = config;
+	create.sandbox_config = (Runtime__V1__PodSandboxConfig *)(uintptr_t)pod;
+	made = ZL_CRI_CALL(
+	        job->client, runtime_service, CreateContainer, &create, &arena, TIMEOUT_MS, err);
+	if (made == NULL)
+		return -1;
+	remove.container_id = made->container_id;
+	return ZL_CRI_CALL(job->client, runtime_service, RemoveContainer, &remove, &arena,
+	               TIMEOUT_MS, err) != NULL
+	               ? 0
+	               : -1;
+}
+
+// ---- many readers of events
+
+static struct readers {
+	pthread_mutex_t lock;
+	const char *socket;
+	int refused;
+	struct zl_error last;
+} readers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *read_events(void *unused)
+{
+	Runtime__V1__GetEventsRequest request = RUNTIME__V1__GET_EVENTS_REQUEST__INIT;
+	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	struct zl_error err = ZL_ERROR_INIT;
+	zl_auto(rpc_client) struct zl_rpc_client *client = zl_rpc_client_open(readers.socket, &err);
+	zl_auto(rpc_stream) struct zl_rpc_stream *stream = NULL;
+
+	if (client != NULL)
+		stream = zl_rpc_client_stream(client, &runtime__v1__runtime_service__descriptor,
+		        "GetContainerEvents", &request.base, -1, &err);
+	while (stream != NULL && zl_rpc_stream_next(stream, &arena, NULL, &err) != NULL)
+		zl_arena_release(&arena);
+	pthread_mutex_lock(&readers.lock);
+	readers.refused++;
+	readers.last = err;
+	pthread_mutex_unlock(&readers.lock);
+	return unused;
+}
+
+static int events(struct job *job, struct zl_error *err)
+{
+	int count = (int)strtol(job->words[0], NULL, 10);
+	pthread_t thread = 0;
+
+	readers.socket = job->socket;
+	for (int i = 0; i < count; i++) {
+		if (pthread_create(&thread, NULL, read_events, NULL) != 0)
+			return zl_error_nomem(err);
+	}
+	// Long enough for all of them to have heard.
+	(void)sleep(5);
+	pthread_mutex_lock(&readers.lock);
+	(void)printf("%d refused: %s %s\n", readers.refused, zl_code_name(readers.last.code),
+	        readers.last.message);
+	pthread_mutex_unlock(&readers.lock);
+	(void)fflush(stdout);
+	(void)pause();
+	return 0;
+}
+
+static int churn(struct job *job, struct zl_error *err)
+{
+	Runtime__V1__PodSandboxConfig *pod =
+	        ZL_MESSAGE_NEW(&job->arena, PodSandboxConfig, pod_sandbox_config);
+
+	if (job->count < 3)
+		return zl_error_set(err, ZL_INVALID_ARGUMENT, "how many, of which image?");
+	for (int i = 0; i < (int)strtol(job->words[1], NULL, 10); i++) {
+		if (make_and_remove(job, pod, i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct job *job, struct zl_error *err);
@@ -184,12 +363,15 @@ static const struct {
         {"resize", resize},
         {"count", count},
         {"checkpoint", checkpoint},
+        {"runp", runp},
+        {"churn", churn},
+        {"events", events},
 };
 
 int main(int argc, char **argv)
 {
 	struct zl_error err = ZL_ERROR_INIT;
-	struct job job = {.words = argv + 3, .count = argc - 3};
+	struct job job = {.socket = argv[1], .words = argv + 3, .count = argc - 3};
 	int result = -1;
 
 	if (argc < 4) {

@@ -190,6 +190,25 @@ START_TEST(wakes_readers_that_wait)
 }
 END_TEST
 
+START_TEST(readers_past_the_limit_are_refused)
+{
+	struct zl_event_reader *readers[ZL_EVENTS_READERS];
+	struct zl_error err = ZL_ERROR_INIT;
+
+	for (size_t i = 0; i < ZL_EVENTS_READERS; i++)
+		readers[i] = subscribe();
+	ck_assert_ptr_null(zl_events_subscribe(events, &err));
+	ck_assert_int_eq(err.code, ZL_RESOURCE_EXHAUSTED);
+	zl_events_unsubscribe(readers[0]);
+	readers[0] = subscribe();
+	publish(7);
+	for (size_t i = 0; i < ZL_EVENTS_READERS; i++) {
+		ck_assert_uint_eq(next(readers[i]), 7);
+		zl_events_unsubscribe(readers[i]);
+	}
+}
+END_TEST
+
 static void *come_and_go(void *unused)
 {
 	(void)unused;
@@ -243,6 +262,7 @@ int main(void)
 	tcase_add_test(tcase, a_full_queue_is_not_yet_too_full);
 	tcase_add_test(tcase, a_reader_may_leave_events_behind);
 	tcase_add_test(tcase, wakes_readers_that_wait);
+	tcase_add_test(tcase, readers_past_the_limit_are_refused);
 	tcase_add_test(tcase, readers_come_and_go_while_others_publish);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);

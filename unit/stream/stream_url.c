@@ -3,12 +3,14 @@
 // For end-to-end tests with clients of their own: asks a CRI server for a streaming URL and prints
 // it.
 //
-//   stream-url SOCKET exec CONTAINER STREAMS COMMAND...
-//   stream-url SOCKET attach CONTAINER STREAMS
-//   stream-url SOCKET portforward POD
+//   stream-url [-n COUNT] SOCKET exec CONTAINER STREAMS COMMAND...
+//   stream-url [-n COUNT] SOCKET attach CONTAINER STREAMS
+//   stream-url [-n COUNT] SOCKET portforward POD
 //
-// STREAMS has a letter for each that is wanted: i(n), o(ut), e(rror), t(erminal).
+// STREAMS has a letter for each that is wanted: i(n), o(ut), e(rror), t(erminal). COUNT URLs, one a
+// line: one.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api.pb-c.h"
@@ -56,25 +58,40 @@ static const char *ask(struct zl_rpc_client *client, int argc, char **argv, stru
 	return reply != NULL ? reply->url : NULL;
 }
 
-int main(int argc, char **argv)
+// Arguments as without -n.
+static int run(int count, int argc, char **argv)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
 	struct zl_error err = ZL_ERROR_INIT;
-	const char *url;
+	zl_auto(rpc_client) struct zl_rpc_client *client = zl_rpc_client_open(argv[1], &err);
 
+	for (int i = 0; i < count; i++) {
+		const char *url = client != NULL ? ask(client, argc, argv, &arena, &err) : NULL;
+
+		if (url == NULL) {
+			(void)fprintf(stderr, "code = %s desc = %s\n", zl_code_name(err.code),
+			        err.message);
+			return 1;
+		}
+		(void)puts(url);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int count = 1;
+
+	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
+		count = (int)strtol(argv[2], NULL, 10);
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 4) {
-		(void)fputs("usage: stream-url SOCKET exec|attach|portforward ID [STREAMS "
-		            "[COMMAND...]]\n",
+		(void)fputs("usage: stream-url [-n COUNT] SOCKET exec|attach|portforward ID "
+		            "[STREAMS [COMMAND...]]\n",
 		        stderr);
 		return 2;
 	}
-	zl_auto(rpc_client) struct zl_rpc_client *client = zl_rpc_client_open(argv[1], &err);
-
-	url = client != NULL ? ask(client, argc, argv, &arena, &err) : NULL;
-	if (url == NULL) {
-		(void)fprintf(stderr, "code = %s desc = %s\n", zl_code_name(err.code), err.message);
-		return 1;
-	}
-	(void)puts(url);
-	return 0;
+	return run(count, argc, argv);
 }
