@@ -167,8 +167,9 @@ def test_kill_in_each_step_of_a_start(node, step):
 def test_command_not_found(node):
     pod = run_pod(node.crictl, "nocommand")
     container = pod.container(IMAGE, ["/no/such/program"], start=False)
-    with pytest.raises(CrictlError, match="/no/such/program"):
+    with pytest.raises(CrictlError, match="pod default/nocommand, container main: .*/no/such/program") as error:
         node.crictl("start", container)
+    assert error.value.code in ("NotFound", "InvalidArgument"), str(error.value)
     status = node.crictl.json("inspect", container)["status"]
     assert (status["state"], status["exitCode"], status["reason"]) == ("CONTAINER_EXITED", 128, "StartError")
     pod.remove()
@@ -183,7 +184,8 @@ def fails(node, code, match, **more):
 
 
 def test_unknown_handler(node):
-    fails(node, "InvalidArgument", "nothing.*zone host", handler="nothing")
+    fails(node, "InvalidArgument", 'no runtime handler "nothing": this node offers zone host; check runtimeClassName',
+          handler="nothing")
 
 
 def test_host_network_needs_the_host_handler(node):
@@ -218,26 +220,27 @@ def test_pod_of_the_node_runs_under_host_where_that_is_allowed(node):
 
 def test_missing_zone_kernel(node):
     configure(node, kernel="/usr/lib/zonelet/no-such-kernel")
-    fails(node, "NotFound", "no-such-kernel")
+    fails(node, "NotFound", "default/broken: .*/usr/lib/zonelet/no-such-kernel.*(zone.kernel|reinstall)")
 
 
 def test_not_enough_memory(node):
     resources = {"memory_limit_in_bytes": 512 * 1024 * MIB}
-    fails(node, "ResourceExhausted", "memory", linux={"resources": resources})
+    fails(node, "ResourceExhausted", "default/broken: .*needs [0-9]+ MiB of Xen's memory and [0-9]+ MiB are free; ",
+          linux={"resources": resources})
 
 
 @pytest.mark.leaves(r"descriptor: (/dev/xen/(hypercall|privcmd)|pipe:\[N\]|socket:\[N\])",
                     "two operations at a time, so zoneletd keeps a second context of libxl")
 def test_zone_kernel_panics(node):
     configure(node, cmdline="init=/no/such/init")
-    message = fails(node, "Unavailable", "crashed.*zonectl console")
+    message = fails(node, "Unavailable", "default/broken: .*the zone .domain [0-9]+, broken.default.* crashed.*zonectl console")
     command = re.search(r"zonectl console [^`]+", message).group()
     assert "Kernel panic" in node.run(command).stdout
 
 
 def test_supervisor_never_says_hello(node):
     configure(node, cmdline="root=/dev/xvdz", hello_timeout="3s")
-    fails(node, "DeadlineExceeded", "did not say hello.*zonectl console")
+    fails(node, "DeadlineExceeded", "default/broken: .*did not say hello in time .domain [0-9]+.*zonectl console")
 
 
 def test_destroyed_zone_makes_the_pod_not_ready(node):
@@ -249,14 +252,24 @@ def test_destroyed_zone_makes_the_pod_not_ready(node):
     pod.remove()
 
 
-@pytest.mark.parametrize("image,code,match", [
-    ("registry.lab:5000/nothing:1", "NotFound", "nothing"),
-    ("registry.lab:5000/busybox:nothing", "NotFound", "nothing"),
-    ("registry.lab:5000/arm64only:1", "FailedPrecondition", "arm64only.*amd64"),
-])
-def test_pull_that_cannot_be(dom0, image, code, match):
+CANNOT_BE = [
+    ("registry.lab:5000/nothing:1", "NotFound", "pull registry.lab:5000/nothing:1: .*check the image's name and tag"),
+    ("registry.lab:5000/busybox:nothing", "NotFound", "pull registry.lab:5000/busybox:nothing: .*check the image's name and tag"),
+    ("registry.lab:5000/arm64only:1", "FailedPrecondition", "arm64only:1: .*linux/arm64 and this machine is linux/amd64; use "),
+]
+
+
+def test_pulls_that_cannot_be(dom0):
+    configure(dom0)
     crictl = Crictl(dom0)
-    with pytest.raises(CrictlError, match=match) as error:
-        crictl("pull", image)
-    assert error.value.code == code
+    for image, code, match in CANNOT_BE:
+        with pytest.raises(CrictlError, match=match) as error:
+            crictl("pull", image)
+        assert error.value.code == code
     assert crictl("images", "-q").strip() == ""
+    # One that was never pulled cannot be run either.
+    pod = run_pod(crictl, "nothing")
+    with pytest.raises(CrictlError, match=r"container main: image registry.lab:5000/busybox:1 .pull it first.") as error:
+        pod.container(IMAGE)
+    assert error.value.code == "NotFound"
+    pod.remove()
