@@ -58,7 +58,10 @@ struct zl_config {
 		int64_t idle_timeout_ns; // of a client's connection
 	} streaming;
 	struct {
-		const char *const *namespaces; // whose pods may leave `zone` for `host`
+		// Whose pods may leave `zone` for `host`: with a namespace of the node;
+		// privileged.
+		const char *const *namespaces;
+		const char *const *privileged_namespaces;
 	} host_pods;
 	struct {
 		const char *conf_dir;

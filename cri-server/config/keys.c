@@ -95,6 +95,11 @@ const struct zl_key zl_keys[] = {
                         "line in the log, when they are for zone and ask for a namespace of the "
                         "node (hostNetwork, hostPID, hostIPC). \"*\" means all. Pods of others "
                         "are refused."},
+        {"host_pods.privileged_namespaces", ZL_KEY_TEXTS, AT(host_pods.privileged_namespaces), "",
+                .help = "Kubernetes namespaces whose pods run under the host handler, with a "
+                        "line in the log, when they are for zone and have a privileged "
+                        "container: agents whose mounts or devices must be the node's. \"*\" "
+                        "means all. Those of others are privileged in their zone."},
 
         {"cni.conf_dir", ZL_KEY_PATH, AT(cni.conf_dir), "/etc/cni/net.d",
                 .help = "Directory of CNI configurations; the first by name is used."},

@@ -48,16 +48,30 @@ const char *zl_pod_node_namespace(const Runtime__V1__PodSandboxConfig *pod)
 	return zl_pod_node_ipc(pod) ? "ipc" : NULL;
 }
 
-bool zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod, const char *const *namespaces)
+static bool is_privileged(const Runtime__V1__PodSandboxConfig *pod)
 {
-	if (zl_pod_node_namespace(pod) == NULL)
-		return false;
+	return pod->linux != NULL && pod->linux->security_context != NULL &&
+	       pod->linux->security_context->privileged;
+}
+
+static bool is_in(const Runtime__V1__PodSandboxConfig *pod, const char *const *namespaces)
+{
 	for (size_t i = 0; namespaces[i] != NULL; i++) {
 		if (strcmp(namespaces[i], pod->metadata->namespace_) == 0 ||
 		        strcmp(namespaces[i], "*") == 0)
 			return true;
 	}
 	return false;
+}
+
+const char *zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod,
+        const char *const *namespaces, const char *const *privileged)
+{
+	if (zl_pod_node_namespace(pod) != NULL && is_in(pod, namespaces))
+		return "wants a namespace of the node and host_pods.namespaces allows it";
+	if (is_privileged(pod) && is_in(pod, privileged))
+		return "is privileged and host_pods.privileged_namespaces allows it";
+	return NULL;
 }
 
 // ---- user namespaces

@@ -21,9 +21,11 @@ bool zl_pod_node_ipc(const Runtime__V1__PodSandboxConfig *pod);
 // The first of them by name, "network", "pid" or "ipc"; NULL if it wants none.
 const char *zl_pod_node_namespace(const Runtime__V1__PodSandboxConfig *pod);
 
-// Whether a pod for `zone` may run under `host` instead: it wants a namespace of the node, and its
-// Kubernetes namespace is in the list (NULL-terminated; "*" means all).
-bool zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod, const char *const *namespaces);
+// Why a pod for `zone` may run under `host` instead, for the log; NULL if it may not. It wants a
+// namespace of the node and its Kubernetes namespace is in the first list, or it is privileged and
+// that is in the second (NULL-terminated; "*" means all).
+const char *zl_pod_may_leave_zone(const Runtime__V1__PodSandboxConfig *pod,
+        const char *const *namespaces, const char *const *privileged);
 
 // The pod's user namespace; NULL if it has the node's.
 const Runtime__V1__UserNamespace *zl_pod_user_namespace(const Runtime__V1__PodSandboxConfig *pod);

@@ -55,15 +55,18 @@ static const struct zl_backend *choose_backend(struct zl_services *services,
 {
 	const struct zl_backend *backend = zl_backend_find(services, request->runtime_handler, err);
 	const Runtime__V1__PodSandboxMetadata *m = request->config->metadata;
+	const char *why;
 
-	if (backend == NULL || !backend->zone ||
-	        !zl_pod_may_leave_zone(request->config, services->config->host_pods.namespaces))
+	if (backend == NULL || !backend->zone)
+		return backend;
+	why = zl_pod_may_leave_zone(request->config, services->config->host_pods.namespaces,
+	        services->config->host_pods.privileged_namespaces);
+	if (why == NULL)
 		return backend;
 	backend = zl_backend_find(services, "host", err);
 	if (backend != NULL)
-		zl_log_warning("audit: pod %s/%s (uid %s) wants the node's %s namespace and runs "
-		               "under the host handler: host_pods.namespaces allows it",
-		        m->namespace_, m->name, m->uid, zl_pod_node_namespace(request->config));
+		zl_log_warning("audit: pod %s/%s (uid %s) runs under the host handler: it %s",
+		        m->namespace_, m->name, m->uid, why);
 	return backend;
 }
 

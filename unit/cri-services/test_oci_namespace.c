@@ -3,6 +3,8 @@
 // What a pod shares with the node, user namespaces, sysctls, the namespaces of a container.
 #include "cri-server/oci/namespace.h"
 
+#include <string.h>
+
 #include "unit/cri-services/oci_input.h"
 
 // "none": no entry, "own": without a path, else the path.
@@ -144,12 +146,30 @@ START_TEST(leaves_a_zone_only_where_that_is_allowed)
 
 	pod_init(&pod);
 	// It fits into a zone.
-	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, all));
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, all, all));
 	pod.input.namespaces.network = RUNTIME__V1__NAMESPACE_MODE__NODE;
-	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, none));
-	ck_assert(!zl_pod_may_leave_zone(&pod.input.pod, others));
-	ck_assert(zl_pod_may_leave_zone(&pod.input.pod, this));
-	ck_assert(zl_pod_may_leave_zone(&pod.input.pod, all));
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, none, all));
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, others, all));
+	ck_assert_ptr_nonnull(zl_pod_may_leave_zone(&pod.input.pod, this, none));
+	ck_assert_ptr_nonnull(zl_pod_may_leave_zone(&pod.input.pod, all, none));
+}
+END_TEST
+
+START_TEST(leaves_a_zone_privileged_where_that_is_allowed)
+{
+	static const char *const none[] = {NULL};
+	static const char *const others[] = {"n", "nss", "", NULL};
+	static const char *const this[] = {"x", "ns", NULL};
+	struct pod pod;
+
+	pod_init(&pod);
+	pod.input.pod_context.privileged = true;
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, this, none));
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, this, others));
+	ck_assert_ptr_nonnull(
+	        strstr(zl_pod_may_leave_zone(&pod.input.pod, none, this), "privileged"));
+	pod.input.pod.linux = NULL;
+	ck_assert_ptr_null(zl_pod_may_leave_zone(&pod.input.pod, this, this));
 }
 END_TEST
 
@@ -287,5 +307,5 @@ END_TEST
 
 SUITE(oci_namespace, namespaces_follow_their_modes, the_nodes_pids_only_in_a_pod_that_has_them,
         a_target_is_named_to_the_supervisor, tells_what_is_the_nodes,
-        leaves_a_zone_only_where_that_is_allowed, a_user_namespace_is_the_pods,
-        checks_user_namespaces, sysctls_of_the_node_are_refused)
+        leaves_a_zone_only_where_that_is_allowed, leaves_a_zone_privileged_where_that_is_allowed,
+        a_user_namespace_is_the_pods, checks_user_namespaces, sysctls_of_the_node_are_refused)
