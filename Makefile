@@ -7,7 +7,7 @@ LAB   := e2e/lab/lab
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-fuzz test-e2e critest demo lab bench-start format lint deb clean
+.PHONY: help build test test-unit test-fuzz test-e2e critest critest-zone demo lab bench-start format lint deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -35,6 +35,10 @@ test-e2e: ## end-to-end tests on Xen in the lab
 critest: ## the CRI's conformance suite against the host handler, on this machine
 	@tools/setup build-root critest-root crictl critest-images tests
 	@$(MAKE) --no-print-directory run-critest
+
+critest-zone: ## the same against the zone handler, on two emulated machines
+	@tools/setup build-root kernel dom0-root emulator critest-root machine crictl critest-images package ready
+	@e2e/critest --zone
 
 test-fuzz: ## each fuzz target for a fixed number of inputs
 	@tools/setup build-root fuzz

@@ -3,6 +3,7 @@
 
 booted   dom0 is up, Xen's services run; nothing of the project is there
 ready    the project's package and crictl are installed and zoneletd runs
+(others)  what their users have prepared over one of these: above()
 
 A level is a disk (an overlay over the disk of the level below) and the state of the stopped machine, as QEMU
 migrates it to a file. Starting from it copies nothing: the new machine's disk is an empty overlay.
@@ -99,6 +100,29 @@ def _install(below, package, crictl_program, directory):
         _settle(machine)
         machine.save(directory)
     shutil.rmtree(content)
+
+
+def above(below, name, key, prepare, files, registry=None):
+    """The level `name`, keyed by `key`: what prepare(machine) makes of the level `below`.
+
+    files: names and paths of files that the machine's payload has while it is prepared.
+    registry: as for Machine.start.
+    """
+    def build(directory):
+        content = f"{directory}/payload"
+        os.mkdir(content)
+        for file, path in files.items():
+            shutil.copy(path, f"{content}/{file}")
+        with _scratch_machine(f"making-{name}", directory) as machine:
+            machine.start(level=below, payload=content, registry=registry)
+            prepare(machine)
+            _settle(machine)
+            machine.save(directory)
+        shutil.rmtree(content)
+
+    saved = cache.make(name, key, build, f"prepared the level {name}, and saved the machine")
+    cache.prune(name, 2)
+    return Level(name, below.shape, below.made, saved, below.locks)
 
 
 # Ends once dom0's processors were idle for nine tenths of a second in a row of one.
