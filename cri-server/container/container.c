@@ -183,7 +183,28 @@ void zl_container_list_free(struct zl_container **list, size_t count)
 
 // ---- the record
 
-// What the record has no column for, as JSON: the spec, which exec needs, and the resolved user.
+static json_t *volumes_json(const struct zl_container *container)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < container->volume_count; i++)
+		json_array_append_new(
+		        list, json_pack("{s:s, s:s}", "image", container->volumes[i].image_id,
+		                      "device", container->volumes[i].vdev));
+	return list;
+}
+
+bool zl_container_has_volume(const struct zl_container *container, const char *image_id)
+{
+	for (size_t i = 0; i < container->volume_count; i++) {
+		if (strcmp(container->volumes[i].image_id, image_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+// What the record has no column for, as JSON: the spec, which exec needs, the resolved user, and
+// the images that are volumes.
 static const char *extra_json(struct zl_container *container, struct zl_arena *arena)
 {
 	zl_auto(json) json_t *groups = json_array();
@@ -192,8 +213,8 @@ static const char *extra_json(struct zl_container *container, struct zl_arena *a
 
 	for (size_t i = 0; i < container->user.group_count; i++)
 		json_array_append_new(groups, json_integer(container->user.groups[i]));
-	extra = json_pack(
-	        "{s:s, s:i}", "spec", container->spec, "stopSignal", container->stop_signal);
+	extra = json_pack("{s:s, s:i, s:o}", "spec", container->spec, "stopSignal",
+	        container->stop_signal, "volumes", volumes_json(container));
 	if (container->has_user)
 		json_object_set_new(extra, "user",
 		        json_pack("{s:I, s:I, s:O}", "uid", (json_int_t)container->user.uid, "gid",

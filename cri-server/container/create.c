@@ -162,40 +162,47 @@ static int fill_user(struct zl_container *container, const char *user,
 	return 0;
 }
 
-static int add_image_volume(struct zl_container *container, const Runtime__V1__Mount *mount,
-        struct zl_zone_image_volume *ret, struct zl_arena *arena, struct zl_error *err)
+// Notes the images that are volumes, in the order of the mounts, which is how the spec counts them.
+static int find_volumes(struct zl_container *container, struct zl_error *err)
 {
-	struct zl_store *store = container->sandbox->services->store;
-	zl_auto(image) struct zl_image *image = zl_store_image(store, mount->image->image, err);
-	zl_auto(strv) char **files =
-	        image != NULL ? zl_store_image_files(store, image->id, err) : NULL;
-	size_t count = zl_strv_length(files);
-	const char **copy;
+	const Runtime__V1__ContainerConfig *c = container->config;
 
-	if (files == NULL)
-		return zl_error_wrap(err, "image volume at %s: image %s (pull it first)",
-		        mount->container_path, mount->image->image);
-	copy = zl_arena_array(arena, count + 1, sizeof(*copy));
-	for (size_t i = 0; i < count; i++)
-		copy[i] = zl_arena_strdup(arena, files[i]);
-	ret->image_files = copy;
-	ret->sub_path = mount->image_sub_path;
+	container->volumes =
+	        zl_arena_array(&container->arena, c->n_mounts, sizeof(*container->volumes));
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const Runtime__V1__Mount *mount = c->mounts[i];
+		zl_auto(image) struct zl_image *image = NULL;
+
+		if (!zl_oci_is_image(mount))
+			continue;
+		image = zl_store_image(
+		        container->sandbox->services->store, mount->image->image, err);
+		if (image == NULL)
+			return zl_error_wrap(err, "image volume at %s: image %s (pull it first)",
+			        mount->container_path, mount->image->image);
+		container->volumes[container->volume_count++].image_id =
+		        zl_arena_strdup(&container->arena, image->id);
+	}
 	return 0;
 }
 
-// In the order of the mounts, which is how the spec counts them.
-static int fill_image_volumes(struct zl_container *container, struct zl_zone_container *what,
-        struct zl_arena *arena, struct zl_error *err)
+static int add_volumes(struct zl_container *container, struct zl_zone_container *what,
+        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
 {
 	const Runtime__V1__ContainerConfig *c = container->config;
 	struct zl_zone_image_volume *volumes = zl_arena_array(arena, c->n_mounts, sizeof(*volumes));
 
 	for (size_t i = 0; i < c->n_mounts; i++) {
+		struct zl_zone_image_volume *volume = &volumes[what->image_volume_count];
+
 		if (!zl_oci_is_image(c->mounts[i]))
 			continue;
-		if (add_image_volume(container, c->mounts[i], &volumes[what->image_volume_count],
-		            arena, err) < 0)
-			return -1;
+		if (container->sandbox->backend->volume_add(container,
+		            &container->volumes[what->image_volume_count], volume, arena, cancel,
+		            err) < 0)
+			return zl_error_wrap(
+			        err, "image volume at %s", c->mounts[i]->container_path);
+		volume->sub_path = c->mounts[i]->image_sub_path;
 		what->image_volume_count++;
 	}
 	what->image_volumes = volumes;
@@ -219,7 +226,7 @@ static int create_in_zone(struct zl_container *container, const struct zl_image 
 	uint32_t groups[GROUPS_MAX];
 
 	if (user == NULL || client == NULL || fill_user(container, user, &what, groups, err) < 0 ||
-	        fill_image_volumes(container, &what, &arena, err) < 0)
+	        add_volumes(container, &what, &arena, cancel, err) < 0)
 		return -1;
 	if (container->sandbox->backend->mounts_add != NULL &&
 	        container->sandbox->backend->mounts_add(container, cancel, err) < 0)
@@ -259,8 +266,8 @@ static struct zl_container *new_container(struct zl_sandbox *sandbox,
 	if (zl_id_make(id, err) < 0)
 		return NULL;
 	container = zl_container_new(sandbox, id, request->config, err);
-	if (container == NULL || make_spec(container, image, err) < 0 ||
-	        zl_container_add_record(container, err) < 0)
+	if (container == NULL || find_volumes(container, err) < 0 ||
+	        make_spec(container, image, err) < 0 || zl_container_add_record(container, err) < 0)
 		return NULL;
 	zl_killpoint("create.record");
 	zl_container_index(container);

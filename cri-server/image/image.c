@@ -211,6 +211,19 @@ ZL_RPC_HANDLER(
 	        (void **)images, count, err);
 }
 
+// Whether a container has the image as a volume; the database knows their roots alone.
+static bool is_volume(struct zl_services *services, const char *image_id)
+{
+	size_t count;
+	struct zl_container **list = zl_container_list(services, NULL, &count);
+	bool found = false;
+
+	for (size_t i = 0; i < count && !found; i++)
+		found = zl_container_has_volume(list[i], image_id);
+	zl_container_list_free(list, count);
+	return found;
+}
+
 ZL_RPC_HANDLER(zl_handle_remove_image, struct zl_services, RemoveImageRequest, RemoveImageResponse)
 {
 	struct zl_error why = ZL_ERROR_INIT;
@@ -228,7 +241,7 @@ ZL_RPC_HANDLER(zl_handle_remove_image, struct zl_services, RemoveImageRequest, R
 	}
 	if (zl_state_image_used(service->state, image->id, &used, err) < 0)
 		return -1;
-	if (used)
+	if (used || is_volume(service, image->id))
 		return zl_error_set(err, ZL_FAILED_PRECONDITION,
 		        "image %s (%s) is in use by a container; remove the container first",
 		        request->image->image, image->id);

@@ -106,9 +106,9 @@ static const char *wrong_mount(const Runtime__V1__Mount *m)
 	return NULL;
 }
 
-static int check_mount(
-        const struct zl_oci_input *in, const Runtime__V1__Mount *m, struct zl_error *err)
+static int check_mount(const struct zl_oci_input *in, size_t index, struct zl_error *err)
 {
+	const Runtime__V1__Mount *m = in->container->mounts[index];
 	const char *name = in->container->metadata->name;
 	const char *wrong = wrong_mount(m);
 
@@ -116,12 +116,8 @@ static int check_mount(
 		return zl_error_set(err, ZL_INVALID_ARGUMENT,
 		        "container %s: mount of \"%s\" at \"%s\": %s", name, m->host_path,
 		        m->container_path, wrong);
-	if (in->zone && zl_oci_is_image(m))
-		return zl_error_set(err, ZL_UNIMPLEMENTED,
-		        "container %s: image volume at %s: zones do not mount images as volumes "
-		        "yet; use the host handler for this pod",
-		        name, m->container_path);
-	if (in->zone && in->mount_sources == NULL)
+	if (in->zone && !zl_oci_is_image(m) &&
+	        (in->mount_sources == NULL || in->mount_sources[index] == NULL))
 		return zl_error_set(err, ZL_INTERNAL,
 		        "container %s: mount of %s at %s: the zone was given no place for it", name,
 		        m->host_path, m->container_path);
@@ -160,7 +156,7 @@ json_t *zl_oci_mounts(const struct zl_oci_input *in, bool privileged, struct zl_
 	for (size_t i = 0; i < in->container->n_mounts; i++) {
 		const Runtime__V1__Mount *m = in->container->mounts[i];
 
-		if (check_mount(in, m, err) < 0)
+		if (check_mount(in, i, err) < 0)
 			return NULL;
 		json_array_append_new(
 		        list, bind_mount(m, images,

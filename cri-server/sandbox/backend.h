@@ -64,8 +64,15 @@ struct zl_backend {
 	// Gives the sandbox the image; ret points into `arena`.
 	int (*rootfs_add)(struct zl_container *container, struct zl_zone_rootfs *ret,
 	        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err);
+	// The same for an image that is a volume of the container; fills ret's image_device or
+	// image_files.
+	int (*volume_add)(struct zl_container *container, struct zl_container_volume *volume,
+	        struct zl_zone_image_volume *ret, struct zl_arena *arena,
+	        const struct zl_cancel *cancel, struct zl_error *err);
+	// Takes all of its images back.
 	int (*rootfs_remove)(struct zl_container *container, struct zl_error *err);
-	// After a restart: the container has its image on `vdev` (of its record) already.
+	// After a restart: the container has its image on `vdev` (of its record) already, and its
+	// volumes on theirs.
 	int (*rootfs_recover)(
 	        struct zl_container *container, const char *vdev, struct zl_error *err);
 };

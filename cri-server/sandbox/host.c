@@ -282,22 +282,37 @@ static int recover(struct zl_sandbox *sandbox, struct zl_error *err)
 
 // ---- images: their files are mounted as they are
 
-static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
-        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+static const char *const *image_files(const struct zl_container *container, const char *image_id,
+        struct zl_arena *arena, struct zl_error *err)
 {
 	zl_auto(strv) char **files =
-	        zl_store_image_files(container->sandbox->services->store, container->image_id, err);
+	        zl_store_image_files(container->sandbox->services->store, image_id, err);
 	size_t count = zl_strv_length(files);
 	const char **copy;
 
-	(void)cancel;
 	if (files == NULL)
-		return -1;
+		return NULL;
 	copy = zl_arena_array(arena, count + 1, sizeof(*copy));
 	for (size_t i = 0; i < count; i++)
 		copy[i] = zl_arena_strdup(arena, files[i]);
-	ret->image_files = copy;
-	return 0;
+	return copy;
+}
+
+static int rootfs_add(struct zl_container *container, struct zl_zone_rootfs *ret,
+        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	(void)cancel;
+	ret->image_files = image_files(container, container->image_id, arena, err);
+	return ret->image_files != NULL ? 0 : -1;
+}
+
+static int volume_add(struct zl_container *container, struct zl_container_volume *volume,
+        struct zl_zone_image_volume *ret, struct zl_arena *arena, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	(void)cancel;
+	ret->image_files = image_files(container, volume->image_id, arena, err);
+	return ret->image_files != NULL ? 0 : -1;
 }
 
 static int rootfs_remove(struct zl_container *container, struct zl_error *err)
@@ -328,6 +343,7 @@ const struct zl_backend zl_backend_host = {
         .destroy = destroy,
         .recover = recover,
         .rootfs_add = rootfs_add,
+        .volume_add = volume_add,
         .rootfs_remove = rootfs_remove,
         .rootfs_recover = rootfs_recover,
 };

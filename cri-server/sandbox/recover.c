@@ -59,6 +59,25 @@ static struct zl_sandbox *sandbox_from_record(
 
 // ---- containers
 
+static void read_volumes(struct zl_container *container, const json_t *list)
+{
+	size_t count = json_array_size(list);
+
+	container->volumes = zl_arena_array(&container->arena, count, sizeof(*container->volumes));
+	for (size_t i = 0; i < count; i++) {
+		const json_t *each = json_array_get(list, i);
+		struct zl_container_volume *volume = &container->volumes[container->volume_count];
+		const char *image = zl_json_string(each, "image");
+		const char *device = zl_json_string(each, "device");
+
+		if (image == NULL || device == NULL)
+			continue;
+		volume->image_id = zl_arena_strdup(&container->arena, image);
+		(void)snprintf(volume->vdev, sizeof(volume->vdev), "%s", device);
+		container->volume_count++;
+	}
+}
+
 static void read_extra(struct zl_container *container, const char *text)
 {
 	zl_auto(json) json_t *extra = json_loads(text, 0, NULL);
@@ -71,6 +90,7 @@ static void read_extra(struct zl_container *container, const char *text)
 	if (spec != NULL)
 		container->spec = zl_arena_strdup(&container->arena, spec);
 	container->stop_signal = (int)json_integer_value(json_object_get(extra, "stopSignal"));
+	read_volumes(container, json_object_get(extra, "volumes"));
 	container->has_user = user != NULL;
 	container->user.uid = (uint32_t)json_integer_value(json_object_get(user, "uid"));
 	container->user.gid = (uint32_t)json_integer_value(json_object_get(user, "gid"));

@@ -50,6 +50,12 @@ struct zl_image_disk {
 
 enum { ZL_IMAGE_DISKS = 64 };
 
+// An image that a container has as a volume.
+struct zl_container_volume {
+	const char *image_id;
+	char vdev[8]; // its device in the zone; "" under `host` and while it has none
+};
+
 // The 9P server of a pod that is a zone (share.h). Guarded by disk_gate; the atomic members may be
 // read without.
 struct zl_pod_share {
@@ -137,7 +143,9 @@ struct zl_container {
 	const char *spec;     // OCI runtime-spec as handed to the supervisor
 	// For each mount of config, where the zone has it (share.h); NULL: none, or a recovered one
 	const char *const *share_sources;
-	char image_vdev[8]; // its image's device in the zone; "" if none
+	char image_vdev[8];                  // its image's device in the zone; "" if none
+	struct zl_container_volume *volumes; // in the order of its mounts
+	size_t volume_count;
 	int64_t created_at_ns;
 
 	int stop_signal;
@@ -225,6 +233,9 @@ void zl_container_list_free(struct zl_container **list, size_t count);
 int zl_container_add_record(struct zl_container *container, struct zl_error *err);
 int zl_container_save(struct zl_container *container, struct zl_error *err);
 enum zl_container_phase zl_container_phase(struct zl_container *container);
+
+// Whether it has this image as a volume.
+bool zl_container_has_volume(const struct zl_container *container, const char *image_id);
 
 // Notes the end once; later calls change nothing. Wakes who waits on exited_fd. Returns whether it
 // was the first. Persisting and the event are the caller's (zl_container_finish).

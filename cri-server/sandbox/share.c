@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cri-server/container/container.h"
+#include "cri-server/oci/mount.h"
 #include "cri-server/sandbox/cgroup.h"
 #include "cri-server/sandbox/services.h"
 #include "storage-driver/share.h"
@@ -60,9 +61,6 @@ static int refuse(const struct zl_container *container, const Runtime__V1__Mount
 static int check_mount(
         const struct zl_container *container, const Runtime__V1__Mount *mount, struct zl_error *err)
 {
-	if (mount->image != NULL && mount->image->image[0] != '\0')
-		return refuse(container, mount, ZL_UNIMPLEMENTED,
-		        "zones do not mount images as volumes yet; use the handler \"host\"", err);
 	if (mount->propagation != RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
 		return refuse(container, mount, ZL_INVALID_ARGUMENT,
 		        "a zone has a kernel of its own, so mounts cannot propagate between it and "
@@ -79,23 +77,26 @@ int zl_pod_share_plan(struct zl_container *container, struct zl_error *err)
 {
 	const Runtime__V1__ContainerConfig *config = container->config;
 	const char **sources;
+	bool any = false;
 
-	if (config->n_mounts == 0)
-		return 0;
 	sources = zl_arena_array(&container->arena, config->n_mounts, sizeof(*sources));
 	for (size_t i = 0; i < config->n_mounts; i++) {
 		struct zl_share_source source = source_of(config->mounts[i]);
 		struct zl_error why = ZL_ERROR_INIT;
 		char name[ZL_SHARE_NAME_SIZE];
 
+		// An image comes as a disk (zone_image.h).
+		if (zl_oci_is_image(config->mounts[i]))
+			continue;
 		if (check_mount(container, config->mounts[i], err) < 0)
 			return -1;
 		if (zl_share_name(&source, name, &why) < 0)
 			return refuse(container, config->mounts[i], why.code, why.message, err);
 		sources[i] = zl_arena_printf(&container->arena, "%s/%u/%s", ZL_SHARE_DIR,
 		        container->sandbox->share.generation, name);
+		any = true;
 	}
-	container->share_sources = sources;
+	container->share_sources = any ? sources : NULL;
 	return 0;
 }
 
@@ -265,6 +266,8 @@ int zl_pod_share_attach(
 		const char *part = shared_part(container->share_sources[i]);
 		struct zl_error why = ZL_ERROR_INIT;
 
+		if (part == NULL)
+			continue;
 		if ((unsigned)strtoul(part, NULL, 10) != sandbox->share.generation)
 			return refuse(container, config->mounts[i], ZL_UNAVAILABLE,
 			        "the pod's 9P server ended meanwhile and was started again; try "

@@ -468,6 +468,7 @@ const struct zl_backend zl_backend_zone = {
         .mounts_add = zl_pod_share_attach,
         .mounts_remove = zl_pod_share_detach,
         .rootfs_add = zl_zone_image_add,
+        .volume_add = zl_zone_volume_add,
         .rootfs_remove = zl_zone_image_remove,
         .rootfs_recover = zl_zone_image_recover,
 };

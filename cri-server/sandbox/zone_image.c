@@ -57,28 +57,46 @@ static int attach_image(struct zl_sandbox *sandbox, size_t slot, const char *ima
 	return 0;
 }
 
-int zl_zone_image_add(struct zl_container *container, struct zl_zone_rootfs *ret,
-        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+// Gives the sandbox the image once more; `vdev` is its device.
+static int take_image(struct zl_sandbox *sandbox, const char *image_id, char vdev[static 8],
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct zl_sandbox *sandbox = container->sandbox;
 	zl_auto(gate) struct zl_gate *inside = NULL;
 	size_t slot;
 
 	if (zl_gate_enter(&sandbox->disk_gate, true, cancel, err) < 0)
 		return -1;
 	inside = &sandbox->disk_gate;
-	slot = find_slot(sandbox, container->image_id);
+	slot = find_slot(sandbox, image_id);
 	if (slot == ZL_IMAGE_DISKS)
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
 		        "pod %s has %d images already, the most a zone can hold",
 		        zl_sandbox_pod(sandbox), ZL_IMAGE_DISKS);
 	if (sandbox->disks[slot].users == 0 &&
-	        attach_image(sandbox, slot, container->image_id, cancel, err) < 0)
-		return zl_error_wrap(err, "attach image %s", container->image_id);
+	        attach_image(sandbox, slot, image_id, cancel, err) < 0)
+		return zl_error_wrap(err, "attach image %s", image_id);
 	sandbox->disks[slot].users++;
-	(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s",
-	        sandbox->disks[slot].vdev);
+	(void)snprintf(vdev, 8, "%s", sandbox->disks[slot].vdev);
+	return 0;
+}
+
+int zl_zone_image_add(struct zl_container *container, struct zl_zone_rootfs *ret,
+        struct zl_arena *arena, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	if (take_image(container->sandbox, container->image_id, container->image_vdev, cancel,
+	            err) < 0)
+		return -1;
 	ret->image_device = zl_arena_printf(arena, "/dev/%s", container->image_vdev);
+	return 0;
+}
+
+int zl_zone_volume_add(struct zl_container *container, struct zl_container_volume *volume,
+        struct zl_zone_image_volume *ret, struct zl_arena *arena, const struct zl_cancel *cancel,
+        struct zl_error *err)
+{
+	if (take_image(container->sandbox, volume->image_id, volume->vdev, cancel, err) < 0)
+		return -1;
+	ret->image_device = zl_arena_printf(arena, "/dev/%s", volume->vdev);
 	return 0;
 }
 
@@ -96,30 +114,44 @@ static int detach_image(
 	return 0;
 }
 
+// Takes the image back once; nothing if it has no device.
+static int give_image(
+        struct zl_sandbox *sandbox, const char *image_id, char vdev[static 8], struct zl_error *err)
+{
+	size_t slot;
+
+	if (vdev[0] == '\0')
+		return 0;
+	slot = find_slot(sandbox, image_id);
+	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users == 1 &&
+	        detach_image(sandbox, &sandbox->disks[slot], err) < 0)
+		return zl_error_wrap(err, "detach image %s", image_id);
+	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users > 1)
+		sandbox->disks[slot].users--;
+	vdev[0] = '\0';
+	return 0;
+}
+
 int zl_zone_image_remove(struct zl_container *container, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = container->sandbox;
 	zl_auto(gate) struct zl_gate *inside = NULL;
-	size_t slot;
 
-	if (container->image_vdev[0] == '\0')
-		return 0;
 	if (zl_gate_enter(&sandbox->disk_gate, true, NULL, err) < 0)
 		return -1;
 	inside = &sandbox->disk_gate;
-	slot = find_slot(sandbox, container->image_id);
-	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users == 1 &&
-	        detach_image(sandbox, &sandbox->disks[slot], err) < 0)
-		return zl_error_wrap(err, "detach image %s", container->image_id);
-	if (slot < ZL_IMAGE_DISKS && sandbox->disks[slot].users > 1)
-		sandbox->disks[slot].users--;
-	container->image_vdev[0] = '\0';
-	return 0;
+	for (size_t i = 0; i < container->volume_count; i++) {
+		struct zl_container_volume *volume = &container->volumes[i];
+
+		if (give_image(sandbox, volume->image_id, volume->vdev, err) < 0)
+			return -1;
+	}
+	return give_image(sandbox, container->image_id, container->image_vdev, err);
 }
 
-int zl_zone_image_recover(struct zl_container *container, const char *vdev, struct zl_error *err)
+static int recover_image(
+        struct zl_sandbox *sandbox, const char *image_id, const char *vdev, struct zl_error *err)
 {
-	struct zl_sandbox *sandbox = container->sandbox;
 	char path[DEVICE_PATH_SIZE];
 	char name[8];
 
@@ -129,14 +161,25 @@ int zl_zone_image_recover(struct zl_container *container, const char *vdev, stru
 		slot_vdev(slot, name);
 		if (strcmp(name, vdev) != 0)
 			continue;
-		(void)snprintf(disk->image_id, sizeof(disk->image_id), "%s", container->image_id);
+		(void)snprintf(disk->image_id, sizeof(disk->image_id), "%s", image_id);
 		(void)snprintf(disk->vdev, sizeof(disk->vdev), "%s", vdev);
 		disk->users++;
-		(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s", vdev);
 		return zl_store_image_device(
-		        sandbox->services->store, container->image_id, sandbox->id, path, err);
+		        sandbox->services->store, image_id, sandbox->id, path, err);
 	}
 	return 0;
+}
+
+int zl_zone_image_recover(struct zl_container *container, const char *vdev, struct zl_error *err)
+{
+	(void)snprintf(container->image_vdev, sizeof(container->image_vdev), "%s", vdev);
+	for (size_t i = 0; i < container->volume_count; i++) {
+		const struct zl_container_volume *volume = &container->volumes[i];
+
+		if (recover_image(container->sandbox, volume->image_id, volume->vdev, err) < 0)
+			return -1;
+	}
+	return recover_image(container->sandbox, container->image_id, vdev, err);
 }
 
 int zl_zone_images_release(struct zl_sandbox *sandbox, struct zl_error *err)

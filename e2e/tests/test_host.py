@@ -265,6 +265,8 @@ def test_an_image_as_a_volume(native):
               {"container_path": "/part", "image": {"image": other}, "image_sub_path": "data/directory"}]
     container = pod.container(IMAGE, "exec sleep 1000", mounts=mounts)
     assert native.crictl("exec", "-s", container, "cat", "/all/data/replaced", "/part/two").split() == ["upper"] * 2
+    with pytest.raises(CrictlError, match="in use by a container"):
+        native.crictl("rmi", other)
     with pytest.raises(CrictlError, match="Read-only file system"):
         native.crictl("exec", "-s", container, "touch", "/part/new")
     with pytest.raises(CrictlError, match="not executable"):

@@ -167,3 +167,40 @@ def test_what_a_zone_cannot_have(volumes):
         assert re.search(match, str(error.value)), str(error.value)
     assert servers(node) == []
     pod.remove()
+
+
+def test_an_image_as_a_volume(volumes):
+    node = volumes  # noqa: F811
+    other = IMAGE.replace("busybox", "layers")
+    node.crictl("pull", other)
+    node.run(f"mkdir {ROOT}/data; echo node >{ROOT}/data/file")
+    pod = run_pod(node.crictl, "images")
+    mounts = [{"container_path": "/all", "image": {"image": other}},
+              mount(f"{ROOT}/data", "/data"),
+              {"container_path": "/part", "image": {"image": other}, "image_sub_path": "data/directory"},
+              {"container_path": "/own", "image": {"image": IMAGE}, "image_sub_path": "etc"}]
+    one = pod.container(IMAGE, SLEEP, name="one", mounts=mounts)
+    two = pod.container(IMAGE, SLEEP, name="two", mounts=mounts[:1])
+    look = "cat /all/data/replaced /part/two /data/file; grep -c root /own/passwd"
+    assert inside(node, one, look) == "upper\nupper\nnode\n1\n"
+    assert "Read-only" in inside(node, one, "touch /part/new", check=False).stderr
+    assert inside(node, one, "/all/data/program", check=False).code == 126
+    for path in ("nothing", "etc/../../../../run/zonelet"):
+        with pytest.raises(CrictlError, match=f"the image has no .*{path}") as error:
+            pod.container(IMAGE, name=f"wrong{len(path)}", mounts=[{**mounts[2], "image_sub_path": path}])
+        assert error.value.code == "NotFound"
+
+    # One disk for an image, for as long as somebody has it, also after a restart of the daemon.
+    disks = "grep -c xvd /proc/partitions"
+    count = int(inside(node, one, disks))
+    restart(node, kill=True)
+    assert inside(node, one, look) == "upper\nupper\nnode\n1\n"
+    with pytest.raises(CrictlError, match="in use by a container"):
+        node.crictl("rmi", other)
+    node.crictl("rm", "-f", one)
+    assert inside(node, two, f"{disks}; cat /all/data/replaced") == f"{count}\nupper\n"
+    node.crictl("rm", "-f", two)
+    node.crictl("rmi", other)
+    three = pod.container(IMAGE, SLEEP, name="three")
+    assert int(inside(node, three, disks)) == count - 1
+    pod.remove()

@@ -176,9 +176,6 @@ START_TEST(refuses_what_it_cannot_mount)
 	mount.image = &image;
 	image.image = "registry/volume:1";
 	oci_refused(&input, ZL_INVALID_ARGUMENT, "no path on the node");
-	mount.host_path = "";
-	input.in.zone = true;
-	oci_refused(&input, ZL_UNIMPLEMENTED, "image volume at /vol");
 }
 END_TEST
 
@@ -257,6 +254,39 @@ START_TEST(counts_image_volumes)
 }
 END_TEST
 
+START_TEST(an_image_is_the_same_volume_in_a_zone)
+{
+	static const char *const sources[] = {NULL, "/run/zonelet/share/0/directory"};
+	Runtime__V1__ImageSpec image = RUNTIME__V1__IMAGE_SPEC__INIT;
+	Runtime__V1__Mount one = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount plain = RUNTIME__V1__MOUNT__INIT;
+	Runtime__V1__Mount *mounts[] = {&one, &plain};
+	struct oci_input input;
+	zl_auto(json) json_t *alone = NULL;
+	zl_auto(json) json_t *beside = NULL;
+
+	oci_input_init(&input);
+	image.image = "sha256:1";
+	one.image = &image;
+	one.container_path = "/one";
+	plain.host_path = "/a";
+	plain.container_path = "/plain";
+	input.in.zone = true;
+	input.container.mounts = mounts;
+	input.container.n_mounts = 1;
+	alone = oci_spec(&input);
+	oci_equal(mount_at(alone, "/one"), "source", "\"zonelet:image:0\"");
+	input.container.n_mounts = 2;
+	oci_refused(&input, ZL_INTERNAL, "/a at /plain");
+	input.in.mount_sources = sources;
+	beside = oci_spec(&input);
+	oci_equal(mount_at(beside, "/one"), "source", "\"zonelet:image:0\"");
+	oci_equal(mount_at(beside, "/plain"), "source", "\"/run/zonelet/share/0/directory\"");
+	mounts[0] = &plain;
+	oci_refused(&input, ZL_INTERNAL, "/a at /plain");
+}
+END_TEST
+
 START_TEST(maps_the_owners_of_a_volume)
 {
 	Runtime__V1__IDMapping map = RUNTIME__V1__IDMAPPING__INIT;
@@ -302,5 +332,6 @@ END_TEST
 SUITE(oci_mounts, has_the_kernels_file_systems, is_the_same_in_a_zone, privileged_may_write_to_them,
         binds_directories_of_the_node, binds_what_the_zone_has, keeps_the_order,
         refuses_what_it_cannot_mount, recursive_read_only_is_read_only_and_private,
-        the_root_propagates_what_a_mount_needs, counts_image_volumes, maps_the_owners_of_a_volume,
+        the_root_propagates_what_a_mount_needs, counts_image_volumes,
+        an_image_is_the_same_volume_in_a_zone, maps_the_owners_of_a_volume,
         a_zone_has_no_directories_of_the_node)

@@ -291,6 +291,7 @@ START_TEST(refusals)
 	zl_auto(free) char *spec = pod_spec(pod_id(1), "true");
 	struct zl_zone_container container = {
 	        .id = pod_id(1), .rootfs = {.image_files = absent}, .oci_spec = spec, .user = ""};
+	struct zl_zone_image_volume volume = {.sub_path = ""};
 	struct zl_error err = ZL_ERROR_INIT;
 
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
@@ -304,8 +305,17 @@ START_TEST(refusals)
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
 	ck_assert_ptr_nonnull(strstr(err.message, "nobody-knows"));
-	// Nothing of the failed ones is in the way.
 	container.user = "";
+	container.image_volumes = &volume;
+	container.image_volume_count = 1;
+	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.message, "neither an image device nor image files"));
+	volume.image_files = absent;
+	volume.image_device = "/dev/xvdz";
+	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
+	ck_assert_int_eq(err.code, ZL_INVALID_ARGUMENT);
+	// Nothing of the failed ones is in the way.
+	container.image_volume_count = 0;
 	ck_assert_int_eq(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_lt(zl_zone_container_create(pod.client, &container, NULL, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ZL_ALREADY_EXISTS);

@@ -142,7 +142,8 @@ struct zl_zone_rootfs {
 enum { ZL_ZONE_IMAGE_VOLUMES_MAX = 64 };
 // An image as a volume, for a mount of the spec whose source is "zonelet:image:N".
 struct zl_zone_image_volume {
-	const char *const *image_files; // NULL-terminated, as in zl_zone_rootfs
+	const char *image_device;       // as in zl_zone_rootfs, or
+	const char *const *image_files; // NULL-terminated; exactly one is set
 	const char *sub_path;           // of the image; "": all of it
 };
 struct zl_zone_container {

@@ -277,7 +277,8 @@ static int fill_volumes(Zl__Zone__ContainerCreate *create, struct volumes *volum
 		Zl__Zone__ImageVolume *message = &volumes->messages[i];
 
 		zl__zone__image_volume__init(message);
-		while (files[message->n_image_files] != NULL)
+		message->image_device = text(container->image_volumes[i].image_device);
+		while (files != NULL && files[message->n_image_files] != NULL)
 			message->n_image_files++;
 		message->image_files = (char **)(uintptr_t)files;
 		message->sub_path = text(container->image_volumes[i].sub_path);

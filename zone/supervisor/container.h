@@ -44,7 +44,8 @@ struct zl_container {
 	struct zl_owners owners; // while it is made
 	unsigned shared_mounts;  // volumes that are shared with the node (volume.h)
 
-	struct zl_device_wait device;        // create waits for the image's device
+	struct zl_device_wait device;        // create waits for its images' devices,
+	size_t devices_here;                 // one after the other: the root's, the volumes'
 	Zl__Zone__ContainerCreate *creating; // the request of a create that waits
 	Zl__Zone__ToZone *creating_message;  // which owns it
 	struct zl_runtime_job job;           // crun run or crun delete

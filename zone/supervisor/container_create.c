@@ -188,16 +188,62 @@ static void finish_create(struct zl_container *container)
 		zl_container_delete(container);
 }
 
+// The device of the n-th image: the root's, then the volumes'; "" if it is files.
+static const char *nth_device(const Zl__Zone__ContainerCreate *request, size_t n)
+{
+	return n == 0 ? request->image_device : request->image_volumes[n - 1]->image_device;
+}
+
+// Waits for the first device that is not known to be there; goes on when there is none.
+static void await_devices(struct zl_container *container)
+{
+	const Zl__Zone__ContainerCreate *request = container->creating;
+	struct zl_error err = ZL_ERROR_INIT;
+
+	while (container->devices_here <= request->n_image_volumes) {
+		const char *path = nth_device(request, container->devices_here++);
+
+		if (path[0] == '\0')
+			continue;
+		(void)snprintf(container->device.path, sizeof(container->device.path), "%s", path);
+		if (zl_device_wait(
+		            &container->process.supervisor->devices, &container->device, &err) < 0)
+			fail_create(container, &err);
+		return;
+	}
+	finish_create(container);
+}
+
 static void device_ready(struct zl_device_wait *wait)
 {
-	finish_create(ZL_ENCLOSING(wait, struct zl_container, device));
+	await_devices(ZL_ENCLOSING(wait, struct zl_container, device));
+}
+
+// An image is either a device or files.
+static bool is_image(const char *device, size_t file_count)
+{
+	return (device[0] != '\0') != (file_count > 0) &&
+	       strlen(device) < sizeof(((struct zl_device_wait *)0)->path);
+}
+
+static int check_images(const Zl__Zone__ContainerCreate *request, struct zl_error *err)
+{
+	if (!is_image(request->image_device, request->n_image_files))
+		return zl_error_set(err, ZL_INVALID_ARGUMENT,
+		        "a container's root is either an image device or image files");
+	for (size_t i = 0; i < request->n_image_volumes; i++) {
+		const Zl__Zone__ImageVolume *volume = request->image_volumes[i];
+
+		if (!is_image(volume->image_device, volume->n_image_files))
+			return zl_error_set(err, ZL_INVALID_ARGUMENT,
+			        "image volume %zu is neither an image device nor image files", i);
+	}
+	return 0;
 }
 
 static int check_create(
         struct zl_supervisor *s, const Zl__Zone__ContainerCreate *request, struct zl_error *err)
 {
-	bool has_device = request->image_device[0] != '\0';
-
 	if (!zl_id_valid(request->id))
 		return zl_error_set(
 		        err, ZL_INVALID_ARGUMENT, "\"%.80s\" is no container id", request->id);
@@ -210,11 +256,7 @@ static int check_create(
 	if (s->container_count >= ZL_ZONE_CONTAINERS_MAX)
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
 		        "the pod has %d containers; remove some", ZL_ZONE_CONTAINERS_MAX);
-	if (has_device == (request->n_image_files > 0) ||
-	        strlen(request->image_device) >= sizeof(((struct zl_device_wait *)0)->path))
-		return zl_error_set(err, ZL_INVALID_ARGUMENT,
-		        "a container's root is either an image device or image files");
-	return 0;
+	return check_images(request, err);
 }
 
 static struct zl_container *container_new(struct zl_supervisor *s, struct zl_reply reply,
@@ -238,8 +280,6 @@ static struct zl_container *container_new(struct zl_supervisor *s, struct zl_rep
 	container->job.supervisor = s;
 	container->stdin_once = request->stdin_once != 0;
 	container->device.ready = device_ready;
-	(void)snprintf(container->device.path, sizeof(container->device.path), "%s",
-	        request->image_device);
 	zl_process_init(&container->process, s, request->id, NULL, request->terminal != 0,
 	        request->stdin_open != 0);
 	zl_container_directory(s, request->id, container->directory);
@@ -268,8 +308,5 @@ void zl_container_create_request(
 		return;
 	}
 	container->process.ended = zl_container_ended;
-	if (request->image_device[0] == '\0')
-		finish_create(container);
-	else if (zl_device_wait(&s->devices, &container->device, &err) < 0)
-		fail_create(container, &err);
+	await_devices(container);
 }

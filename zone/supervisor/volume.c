@@ -103,12 +103,11 @@ static int prepare_image(
 		return zl_error_set(
 		        err, ZL_INVALID_ARGUMENT, "there is no image volume \"%.20s\"", number);
 	volume = request->image_volumes[index];
+	if (volume->image_device[0] != '\0')
+		source.device = volume->image_device;
 	source.files = (const char *const *)volume->image_files;
 	source.file_count = volume->n_image_files;
 	source.owners = container->owners;
-	if (source.file_count == 0)
-		return zl_error_set(
-		        err, ZL_INVALID_ARGUMENT, "image volume %lu has no files", index);
 	(void)snprintf(name, sizeof(name), "i%lu", index);
 	if (make_place(container, name, true, place, err) < 0 ||
 	        zl_image_mount(&source, place, err) < 0)
