@@ -44,13 +44,21 @@ static json_t *cpu_of(const resources_t *r, bool zone)
 	return cpu;
 }
 
-static json_t *memory_of(const resources_t *r)
+// A zone's kernel has no swap, nor the files that would limit it: no container there ever swaps,
+// which is what the kubelet asks for unless a node is set up otherwise.
+static json_t *memory_of(const resources_t *r, bool zone)
 {
 	json_t *memory = json_object();
 
 	set_number(memory, "limit", r->memory_limit_in_bytes);
-	set_number(memory, "swap", r->memory_swap_limit_in_bytes);
+	if (!zone)
+		set_number(memory, "swap", r->memory_swap_limit_in_bytes);
 	return memory;
+}
+
+static bool is_swap_key(const char *key)
+{
+	return strncmp(key, "memory.swap.", 12) == 0 || strncmp(key, "memory.zswap.", 13) == 0;
 }
 
 static json_t *hugepages_of(const resources_t *r, bool zone)
@@ -68,12 +76,15 @@ static json_t *hugepages_of(const resources_t *r, bool zone)
 	return list;
 }
 
-static json_t *unified_of(const resources_t *r)
+static json_t *unified_of(const resources_t *r, bool zone)
 {
 	json_t *unified = json_object();
 
-	for (size_t i = 0; i < r->n_unified; i++)
+	for (size_t i = 0; i < r->n_unified; i++) {
+		if (zone && is_swap_key(r->unified[i]->key))
+			continue;
 		json_object_set_new(unified, r->unified[i]->key, json_string(r->unified[i]->value));
+	}
 	return unified;
 }
 
@@ -84,9 +95,9 @@ json_t *zl_oci_resources(const resources_t *resources, bool zone)
 	if (object == NULL || resources == NULL)
 		return object;
 	set_member(object, "cpu", cpu_of(resources, zone));
-	set_member(object, "memory", memory_of(resources));
+	set_member(object, "memory", memory_of(resources, zone));
 	set_member(object, "hugepageLimits", hugepages_of(resources, zone));
-	set_member(object, "unified", unified_of(resources));
+	set_member(object, "unified", unified_of(resources, zone));
 	return object;
 }
 

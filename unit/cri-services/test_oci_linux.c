@@ -30,11 +30,13 @@ START_TEST(resources_are_those_asked_for)
 	        "\"shares\":512}");
 	oci_equal(
 	        all, "linux/resources/memory", "{\"limit\":5497558138880,\"swap\":6597069766656}");
-	// The node's cpus are not the zone's.
+	// The node's cpus are not the zone's, which has no swap either.
 	input.in.zone = true;
 	zone = oci_spec(&input);
 	oci_equal(
 	        zone, "linux/resources/cpu", "{\"period\":100000,\"quota\":50000,\"shares\":512}");
+	oci_equal(zone, "linux/resources/memory", "{\"limit\":5497558138880}");
+	input.in.zone = false;
 	input.resources =
 	        (Runtime__V1__LinuxContainerResources)RUNTIME__V1__LINUX_CONTAINER_RESOURCES__INIT;
 	input.resources.cpu_quota = -1;

@@ -55,7 +55,8 @@ START_TEST(everything)
 {
 	Runtime__V1__LinuxContainerResources *r = made();
 	Runtime__V1__HugepageLimit *pages[] = {page("2MB", 4096), page("1GB", 0)};
-	Runtime__V1__LinuxContainerResources__UnifiedEntry *unified[] = {entry("io.weight", "5")};
+	Runtime__V1__LinuxContainerResources__UnifiedEntry *unified[] = {
+	        entry("io.weight", "5"), entry("memory.swap.max", "0")};
 
 	r->cpu_shares = 512;
 	r->cpu_quota = -1;
@@ -65,18 +66,20 @@ START_TEST(everything)
 	r->memory_swap_limit_in_bytes = 2000;
 	r->n_hugepage_limits = 2;
 	r->hugepage_limits = pages;
-	r->n_unified = 1;
+	r->n_unified = 2;
 	r->unified = unified;
 	expect(r, false,
 	        "{\"cpu\":{\"cpus\":\"0-1\",\"period\":100000,\"quota\":-1,\"shares\":512},"
 	        "\"hugepageLimits\":[{\"limit\":4096,\"pageSize\":\"2MB\"},"
 	        "{\"limit\":0,\"pageSize\":\"1GB\"}],"
-	        "\"memory\":{\"limit\":1000,\"swap\":2000},\"unified\":{\"io.weight\":\"5\"}}");
-	// In a zone the node's cpus have no meaning, and its page sizes may not be there.
+	        "\"memory\":{\"limit\":1000,\"swap\":2000},"
+	        "\"unified\":{\"io.weight\":\"5\",\"memory.swap.max\":\"0\"}}");
+	// In a zone the node's cpus have no meaning, its page sizes may not be there, and swap
+	// never is.
 	expect(r, true,
 	        "{\"cpu\":{\"period\":100000,\"quota\":-1,\"shares\":512},"
 	        "\"hugepageLimits\":[{\"limit\":4096,\"pageSize\":\"2MB\"}],"
-	        "\"memory\":{\"limit\":1000,\"swap\":2000},\"unified\":{\"io.weight\":\"5\"}}");
+	        "\"memory\":{\"limit\":1000},\"unified\":{\"io.weight\":\"5\"}}");
 }
 END_TEST
 
