@@ -7,7 +7,7 @@ LAB   := e2e/lab/lab
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-fuzz test-e2e critest critest-zone demo lab bench-start format lint deb clean
+.PHONY: help build test test-unit test-fuzz test-e2e critest critest-zone posix-zone demo lab bench-start format lint deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -21,7 +21,7 @@ lab: ## leave that machine running, with a shell; crictl, xl and zonectl are rea
 	@tools/lab-shell
 
 test: ## unit tests with sanitizers, fuzz targets, end-to-end tests, critest with the host handler
-	@tools/setup build-root kernel dom0-root emulator critest-root images machine crictl critest-images package ready tests fuzz
+	@tools/setup build-root kernel dom0-root emulator critest-root suites-root images machine crictl critest-images posix-suites package ready tests fuzz
 	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e run-critest
 
 test-unit: ## unit tests with address and undefined-behaviour sanitizers
@@ -29,7 +29,7 @@ test-unit: ## unit tests with address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory run-unit
 
 test-e2e: ## end-to-end tests on Xen in the lab
-	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
+	@tools/setup build-root kernel dom0-root emulator suites-root images machine crictl posix-suites package ready
 	@$(MAKE) --no-print-directory run-e2e
 
 critest: ## the CRI's conformance suite against the host handler, on this machine
@@ -39,6 +39,10 @@ critest: ## the CRI's conformance suite against the host handler, on this machin
 critest-zone: ## the same against the zone handler, on two emulated machines
 	@tools/setup build-root kernel dom0-root emulator critest-root machine crictl critest-images package ready
 	@e2e/critest --zone
+
+posix-zone: ## POSIX file system suites in zones, at length
+	@tools/setup build-root kernel dom0-root emulator suites-root images machine crictl posix-suites package ready
+	@ZONELET_POSIX=all e2e/run -s tests/test_posix.py
 
 test-fuzz: ## each fuzz target for a fixed number of inputs
 	@tools/setup build-root fuzz

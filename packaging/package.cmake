@@ -58,7 +58,7 @@ set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "crun, e2fsprogs, erofs-utils, init-system-helpers, systemd")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS
-  "containernetworking-plugins, xen-hypervisor-common, xen-utils-4.20")
+  "apparmor, containernetworking-plugins, xen-hypervisor-common, xen-utils-4.20")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
   ${package_dir}/debian/postinst ${package_dir}/debian/prerm ${package_dir}/debian/postrm

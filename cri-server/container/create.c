@@ -8,9 +8,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "cri-server/container/apparmor.h"
 #include "cri-server/container/container.h"
 #include "cri-server/container/peer.h"
-#include "cri-server/oci/apparmor.h"
 #include "cri-server/oci/mount.h"
 #include "cri-server/oci/seccomp.h"
 #include "cri-server/oci/spec.h"
@@ -19,7 +19,7 @@
 #include "cri-server/sandbox/services.h"
 #include "cri-server/sandbox/share.h"
 
-enum { GROUPS_MAX = 64, STATUS_MAX = 64 * 1024, APPARMOR_MAX = 4 * 1024 * 1024 };
+enum { GROUPS_MAX = 64, STATUS_MAX = 64 * 1024 };
 
 static int check_config(const Runtime__V1__CreateContainerRequest *request, struct zl_error *err)
 {
@@ -92,8 +92,26 @@ static int read_profile(const struct zl_container *container, struct zl_buffer *
 	return 0;
 }
 
-static int make_spec(
-        struct zl_container *container, const struct zl_image *image, struct zl_error *err)
+// The profiles of the node's kernel, in `text`, with the default among them if this container is to
+// have it; NULL in a zone and where there is no AppArmor.
+static int prepare_apparmor(struct zl_container *container, struct zl_buffer *text,
+        const char **ret, const struct zl_cancel *cancel, struct zl_error *err)
+{
+	const Runtime__V1__LinuxContainerConfig *lin = container->config->linux;
+	struct zl_apparmor_want want;
+
+	*ret = NULL;
+	if (container->sandbox->backend->zone)
+		return 0;
+	want = zl_apparmor_wanted(lin != NULL ? lin->security_context : NULL, false);
+	if (zl_apparmor_prepare(
+	            &container->sandbox->services->apparmor, &want, text, ret, cancel, err) < 0)
+		return zl_error_wrap(err, "container %s", container->config->metadata->name);
+	return 0;
+}
+
+static int make_spec(struct zl_container *container, const struct zl_image *image,
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	struct zl_sandbox *sandbox = container->sandbox;
 	struct zl_oci_input input = {
@@ -115,11 +133,9 @@ static int make_spec(
 	input.mount_sources = container->share_sources;
 	input.cgroups_path = zl_container_cgroup(container, &container->arena);
 	input.capabilities = available_capabilities(sandbox);
-	if (read_profile(container, &profile, &input.seccomp_profile, err) < 0)
+	if (read_profile(container, &profile, &input.seccomp_profile, err) < 0 ||
+	        prepare_apparmor(container, &apparmor, &input.apparmor_profiles, cancel, err) < 0)
 		return -1;
-	if (!sandbox->backend->zone &&
-	        zl_file_read(ZL_APPARMOR_PROFILES, APPARMOR_MAX, &apparmor, NULL) == 0)
-		input.apparmor_profiles = zl_buffer_string(&apparmor);
 	spec = zl_oci_spec(&input, err);
 	if (spec == NULL)
 		return -1;
@@ -258,7 +274,7 @@ static int finish_create(struct zl_container *container, struct zl_error *err)
 
 static struct zl_container *new_container(struct zl_sandbox *sandbox,
         const Runtime__V1__CreateContainerRequest *request, const struct zl_image *image,
-        struct zl_error *err)
+        const struct zl_cancel *cancel, struct zl_error *err)
 {
 	zl_auto(container) struct zl_container *container = NULL;
 	char id[ZL_ID_SIZE];
@@ -267,7 +283,8 @@ static struct zl_container *new_container(struct zl_sandbox *sandbox,
 		return NULL;
 	container = zl_container_new(sandbox, id, request->config, err);
 	if (container == NULL || find_volumes(container, err) < 0 ||
-	        make_spec(container, image, err) < 0 || zl_container_add_record(container, err) < 0)
+	        make_spec(container, image, cancel, err) < 0 ||
+	        zl_container_add_record(container, err) < 0)
 		return NULL;
 	zl_killpoint("create.record");
 	zl_container_index(container);
@@ -292,7 +309,8 @@ ZL_RPC_HANDLER(zl_handle_create_container, struct zl_services, CreateContainerRe
 	if (zl_sandbox_client(sandbox, err) == NULL)
 		return -1;
 	image = find_image(service, request->config, err);
-	container = image != NULL ? new_container(sandbox, request, image, err) : NULL;
+	container =
+	        image != NULL ? new_container(sandbox, request, image, &call->cancel, err) : NULL;
 	if (container == NULL)
 		return -1;
 	ZL_LOG_SCOPE("container", container->id);

@@ -183,7 +183,8 @@ static json_t *process(const struct zl_oci_input *in, struct zl_error *err)
 	const char *apparmor;
 	json_t *object;
 
-	if (caps == NULL || zl_oci_apparmor(context, in->apparmor_profiles, &apparmor, err) < 0) {
+	if (caps == NULL ||
+	        zl_oci_apparmor(context, in->zone, in->apparmor_profiles, &apparmor, err) < 0) {
 		if (env != NULL)
 			zl_error_wrap(err, "container %s", in->container->metadata->name);
 		return NULL;

@@ -110,9 +110,10 @@ static char *network_info(struct zl_services *service, struct zl_call *call)
 static char *verbose_config(struct zl_services *service, struct zl_call *call)
 {
 	const struct zl_config *config = service->config;
-	zl_auto(json) json_t *info = json_pack("{s:o, s:s, s:s, s:s}", "stateDir",
+	zl_auto(json) json_t *info = json_pack("{s:o, s:s, s:s, s:s, s:b}", "stateDir",
 	        json_sprintf("%s/scratch", config->root_dir), "runDir", config->run_dir, "imageDir",
-	        config->images.dir, "defaultHandler", config->default_handler);
+	        config->images.dir, "defaultHandler", config->default_handler, "apparmor",
+	        zl_apparmor_enabled(&service->apparmor));
 	zl_auto(free) char *text = json_dumps(info, JSON_COMPACT);
 
 	return zl_call_strdup(call, text);

@@ -249,6 +249,7 @@ struct zl_services *zl_services_start(const struct zl_config *config, const char
 	s->hypervisor = hypervisor;
 	s->stopping = (struct zl_cancel)ZL_CANCEL_INIT;
 	pthread_mutex_init(&s->lock, NULL);
+	zl_apparmor_init(&s->apparmor);
 	if (zl_cancel_init(&s->stopping, INT64_MAX, NULL, err) < 0 || open_state(s, err) < 0 ||
 	        open_hypervisor(s, err) < 0 || open_store(s, err) < 0 || open_cni(s, err) < 0 ||
 	        open_rest(s, err) < 0 || zl_services_recover(s, err) < 0 ||
@@ -324,6 +325,7 @@ void zl_services_stop(struct zl_services *s)
 	zl_hypervisor_close(s->hypervisor);
 	zl_state_close(s->state);
 	zl_cancel_release(&s->stopping);
+	zl_apparmor_release(&s->apparmor);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "cni-bridge/cni.h"
 #include "cri-server/config/config.h"
+#include "cri-server/container/apparmor.h"
 #include "cri-server/container/capture.h"
 #include "cri-server/container/events.h"
 #include "cri-server/rpc/rpc.h"
@@ -42,7 +43,8 @@ struct zl_services {
 	struct zl_caretaker *caretaker;
 	struct zl_console_keeper *consoles; // NULL where there are none to keep
 	struct zl_stream_server *streams;
-	struct zl_cancel stopping; // fired at stop; parent of what runs by itself
+	struct zl_apparmor apparmor; // the node's
+	struct zl_cancel stopping;   // fired at stop; parent of what runs by itself
 
 	pthread_mutex_t lock; // guards the indexes (order: sandbox.h)
 	struct zl_sandbox *sandboxes;

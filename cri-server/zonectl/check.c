@@ -46,6 +46,7 @@ const struct zl_check zl_checks[] = {
         {"mke2fs", true, zl_check_program, "mke2fs", "apt install e2fsprogs"},
         {"crun", false, zl_check_program, "crun", "apt install crun"},
         {"cgroup version 2", false, zl_check_cgroup2, NULL, NULL},
+        {"AppArmor", false, zl_check_apparmor, "apparmor_parser", "apt install apparmor"},
         {"CNI", false, zl_check_cni, NULL, NULL},
 };
 const size_t zl_check_count = ZL_ARRAY_SIZE(zl_checks);

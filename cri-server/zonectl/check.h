@@ -68,6 +68,7 @@ struct zl_check_finding zl_check_module(const struct zl_check *, const struct zl
 struct zl_check_finding zl_check_program(const struct zl_check *, const struct zl_check_context *);
 struct zl_check_finding zl_check_device(const struct zl_check *, const struct zl_check_context *);
 struct zl_check_finding zl_check_cgroup2(const struct zl_check *, const struct zl_check_context *);
+struct zl_check_finding zl_check_apparmor(const struct zl_check *, const struct zl_check_context *);
 // check_zonelet.c
 struct zl_check_finding zl_check_zone_kernel(
         const struct zl_check *, const struct zl_check_context *);

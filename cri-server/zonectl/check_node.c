@@ -103,3 +103,18 @@ struct zl_check_finding zl_check_cgroup2(
 	return zl_check_warning("not the only hierarchy: pods under the host handler may not start",
 	        "boot with systemd.unified_cgroup_hierarchy=1");
 }
+
+// A kernel without it, as one with SELinux, is no fault.
+struct zl_check_finding zl_check_apparmor(
+        const struct zl_check *check, const struct zl_check_context *context)
+{
+	const char *enabled = zl_check_read(context, "/sys/module/apparmor/parameters/enabled");
+
+	if (enabled == NULL || enabled[0] != 'Y')
+		return (struct zl_check_finding){ZL_CHECK_SKIPPED, "", ""};
+	if (zl_check_program(check, context).result == ZL_CHECK_OK)
+		return zl_check_ok("enabled, profiles can be loaded");
+	return zl_check_warning(
+	        "no apparmor_parser: containers under the host handler run without a profile",
+	        check->remedy);
+}

@@ -163,6 +163,18 @@ START_TEST(files)
 }
 END_TEST
 
+START_TEST(apparmor)
+{
+	expect("AppArmor", ZL_CHECK_SKIPPED, "");
+	put("/sys/module/apparmor/parameters/enabled", "N\n", 0444);
+	expect("AppArmor", ZL_CHECK_SKIPPED, "");
+	put("/sys/module/apparmor/parameters/enabled", "Y\n", 0444);
+	expect("AppArmor", ZL_CHECK_WARNING, "run without a profile");
+	put("/usr/sbin/apparmor_parser", "x", 0755);
+	expect("AppArmor", ZL_CHECK_OK, "can be loaded");
+}
+END_TEST
+
 START_TEST(cni)
 {
 	expect("CNI", ZL_CHECK_MISSING, "no configuration in /etc/cni/net.d");
@@ -372,6 +384,7 @@ int main(void)
 	tcase_add_test(tcase, xenconsoled);
 	tcase_add_test(tcase, modules);
 	tcase_add_test(tcase, files);
+	tcase_add_test(tcase, apparmor);
 	tcase_add_test(tcase, cni);
 	tcase_add_test(tcase, without_zones_xen_does_not_matter);
 	tcase_add_loop_test(tcase, pod_by_name, 0, ZL_ARRAY_SIZE(finds));

@@ -50,6 +50,7 @@ Suite *suite_oci_mounts(void);
 Suite *suite_oci_linux(void);
 Suite *suite_oci_namespace(void);
 Suite *suite_oci_seccomp(void);
+Suite *suite_oci_apparmor(void);
 Suite *suite_oci_exec(void);
 Suite *suite_signal(void);
 

@@ -13,6 +13,7 @@ int main(void)
 	srunner_add_suite(runner, suite_oci_linux());
 	srunner_add_suite(runner, suite_oci_namespace());
 	srunner_add_suite(runner, suite_oci_seccomp());
+	srunner_add_suite(runner, suite_oci_apparmor());
 	srunner_add_suite(runner, suite_oci_exec());
 	srunner_add_suite(runner, suite_signal());
 	srunner_run_all(runner, CK_ENV);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Seccomp and AppArmor profiles.
+// Seccomp profiles.
 #include "cri-server/oci/seccomp.h"
 
 #include <errno.h>
 
-#include "cri-server/oci/apparmor.h"
 #include "unit/cri-services/oci_input.h"
 
 #define DEFAULT    RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault
@@ -237,32 +236,6 @@ START_TEST(refuses_a_broken_profile)
 }
 END_TEST
 
-START_TEST(applies_loaded_apparmor_profiles)
-{
-	struct oci_input input;
-	zl_auto(json) json_t *spec = NULL;
-	zl_auto(json) json_t *by_default = NULL;
-
-	oci_input_init(&input);
-	input.profile.profile_type = LOCALHOST;
-	input.profile.localhost_ref = "mine";
-	input.context.apparmor = &input.profile;
-	oci_refused(&input, ZL_FAILED_PRECONDITION, "has no AppArmor");
-	input.in.apparmor_profiles = "mine-too (enforce)\nother (complain)\n";
-	oci_refused(&input, ZL_FAILED_PRECONDITION, "mine is not loaded");
-	input.in.apparmor_profiles = "mine-too (enforce)\nmine (enforce)\n";
-	spec = oci_spec(&input);
-	oci_equal(spec, "process/apparmorProfile", "\"mine\"");
-	input.profile.profile_type = DEFAULT;
-	by_default = oci_spec(&input);
-	ck_assert(!oci_has(by_default, "process/apparmorProfile"));
-	input.profile.profile_type = LOCALHOST;
-	input.profile.localhost_ref = "localhost/";
-	oci_refused(&input, ZL_FAILED_PRECONDITION, "not loaded");
-}
-END_TEST
-
 SUITE(oci_seccomp, by_default_what_reaches_out_is_refused, capabilities_open_the_default,
         arguments_decide_where_they_can, no_filter_where_none_is_wanted,
-        names_the_profile_of_the_node, takes_a_profile_of_either_format, refuses_a_broken_profile,
-        applies_loaded_apparmor_profiles)
+        names_the_profile_of_the_node, takes_a_profile_of_either_format, refuses_a_broken_profile)
