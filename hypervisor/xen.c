@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/xen.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xencall.h>
 #include <xenstore.h>
 
 #include "base/buffer.h"
@@ -16,6 +18,21 @@
 
 // Contexts kept while nobody needs them: as many operations as usually overlap on a node.
 enum { MAX_IDLE = 4 };
+
+// ---- hypercalls of children
+
+// Stands before libxencall's own (the programs export it, CMakeLists.txt). That library has one
+// mutex in the process for the buffers of all handles. libxl forks to destroy a domain; when
+// another thread holds the mutex in that moment, the child waits for it for ever, and so does
+// whoever wants the domain gone. A handle that is not for several threads does without the mutex,
+// and ours are not: a context has one user at a time (xen.h).
+xencall_handle *xencall_open(xentoollog_logger *logger, unsigned flags)
+{
+	__typeof__(xencall_open) *original;
+
+	*(void **)&original = dlsym(RTLD_NEXT, "xencall_open");
+	return original != NULL ? original(logger, flags | XENCALL_OPENFLAG_NON_REENTRANT) : NULL;
+}
 
 // ---- contexts
 

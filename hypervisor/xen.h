@@ -15,10 +15,11 @@
 // Disks and network interfaces are ours alone (xen_device.c); libxl makes and destroys the domain
 // around them.
 //
-// Child processes: libxl forks to destroy a domain. Each context reaps its
-// own children and no others (libxl_sigchld_owner_libxl_always_selective_reap), so whoever in this
-// process uses waitid(P_PIDFD) is not disturbed. The handler libxl installs for SIGCHLD needs one
-// thread that does not block it: the watch thread is that one.
+// Child processes: libxl forks to destroy a domain (xencall_open in xen.c says what that takes).
+// Each context reaps its own children and no others
+// (libxl_sigchld_owner_libxl_always_selective_reap), so whoever in this process uses
+// waitid(P_PIDFD) is not disturbed. The handler libxl installs for SIGCHLD needs one thread that
+// does not block it: the watch thread is that one.
 #ifndef ZL_HYPERVISOR_XEN_H
 #define ZL_HYPERVISOR_XEN_H
 
