@@ -7,7 +7,7 @@ LAB   := e2e/lab/lab
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit test-fuzz test-e2e critest critest-zone posix-zone demo lab bench-start format lint deb clean
+.PHONY: help build test test-unit test-fuzz test-e2e critest critest-zone posix-zone demo lab bench-start bench-critest format lint deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -70,6 +70,10 @@ deb: build ## the Debian package, into build/
 bench-start: ## time a pod's start beside containerd's, on a deterministic clock
 	@tools/setup build-root kernel dom0-root emulator images crictl package
 	@bench/run
+
+bench-critest: ## critest's benchmarks beside containerd's, on the same clock
+	@tools/setup build-root kernel dom0-root emulator images crictl package
+	@bench/critest
 
 format: ## clang-format on all C files
 	@$(ENTER) sh -c 'git ls-files "*.c" "*.h" | xargs clang-format -i'

@@ -51,7 +51,8 @@ def test_zone_destroyed_under_every_call(node):  # noqa: F811
     idle = pod.container(IMAGE, "exec sleep 1000", name="idle", start=False)
     assert len(servers(node)) == 1
     behind(node, "events", "crictl events")
-    behind(node, "exec", f"sleep 1000 | crictl exec -i {container} cat")
+    # An input that stays open.
+    behind(node, "exec", f"mkfifo {UNDER}/input; crictl exec -i {container} cat <>{UNDER}/input")
     behind(node, "flood", f"crictl exec {container} yes >/dev/null")
     behind(node, "sync", f"crictl -t 600s exec -s {container} sleep 2345")
     behind(node, "write", f"crictl -t 600s exec -s {container} sh -c \"while echo x >>/data/file; do :; done\"")
@@ -87,7 +88,7 @@ def test_zone_destroyed_under_every_call(node):  # noqa: F811
     assert node.run([call, socket, "count", "StreamContainers"]).stdout.split()[0] == "2"
     events = node.run(["cat", f"{UNDER}/events.out"]).stdout
     assert events.count("CONTAINER_STOPPED_EVENT") >= 2 and container in events
-    node.run("pkill crictl; pkill -f 'sleep 1000'", check=False)
+    node.run("pkill crictl", check=False)
     pod.remove()
     node.run(f"rm -rf {UNDER} /run/under-data {call}")
 
