@@ -20,9 +20,9 @@ lab: ## leave that machine running, with a shell; crictl, xl and zonectl are rea
 	@tools/setup build-root kernel dom0-root emulator images machine crictl package ready
 	@tools/lab-shell
 
-test: ## unit tests with sanitizers, fuzz targets, end-to-end tests, critest with the host handler
+test: ## unit tests with sanitizers, fuzz targets, end-to-end tests, critest (on zones: [Conformance])
 	@tools/setup build-root kernel dom0-root emulator critest-root suites-root images machine crictl critest-images posix-suites package ready tests fuzz
-	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e run-critest
+	@$(MAKE) --no-print-directory run-unit run-fuzz run-e2e run-critest run-critest-zone
 
 test-unit: ## unit tests with address and undefined-behaviour sanitizers
 	@tools/setup build-root tests
@@ -48,7 +48,7 @@ test-fuzz: ## each fuzz target for a fixed number of inputs
 	@tools/setup build-root fuzz
 	@$(MAKE) --no-print-directory run-fuzz
 
-.PHONY: run-unit run-fuzz run-e2e run-critest
+.PHONY: run-unit run-fuzz run-e2e run-critest run-critest-zone
 run-unit:
 	@# Check ends a test after 4 s; a busy machine with sanitizers needs more now and then.
 	@$(ENTER) env CK_TIMEOUT_MULTIPLIER=15 ctest --test-dir build/test --output-on-failure -j 2
@@ -61,6 +61,9 @@ run-e2e:
 
 run-critest:
 	@e2e/critest
+
+run-critest-zone:
+	@e2e/critest --zone --focus '\[Conformance\]'
 
 build: ## the programs, into build/release
 	@tools/setup build-root kernel package

@@ -22,7 +22,7 @@ import leaks
 from images import HOST, PLAIN
 from images import critest as images
 from images.serve import Registries
-from lab import LabError, cache, level, machine
+from lab import LabError, cache, level, local, machine
 from lab.qemu import Shape
 
 from . import OUTPUT, program, report
@@ -214,6 +214,9 @@ def _one_run(options, saved, registries, directory):
 
 def run(options):
     """As often as asked; whether all was well each time."""
+    if local.is_dom0():
+        print("critest on zones: not run, since it needs emulated machines and this machine is a dom0 itself")
+        return True
     try:
         with Registries(images=images.made()) as registries:
             saved = conformance_level(options.type, registries.directory)
