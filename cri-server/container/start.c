@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -16,12 +17,15 @@
 // (128, as Docker and containerd have it).
 enum { EXIT_NOT_STARTED = 128 };
 
+// The log's directories are the kubelet's to make, but other clients leave them to the runtime.
 static int open_log(struct zl_container *container, struct zl_error *err)
 {
 	zl_auto(arena) struct zl_arena arena = ZL_ARENA_INIT;
+	const char *path = container->log_path;
+	const char *name = strrchr(path, '/');
 
-	if (container->log_path[0] != '\0' &&
-	        zl_dir_make(container->sandbox->config->log_directory, 0755, err) < 0)
+	if (name != NULL && name > path &&
+	        zl_dir_make(zl_arena_strndup(&arena, path, (size_t)(name - path)), 0755, err) < 0)
 		return -1;
 	container->log = zl_container_log_open(
 	        container->log_path, zl_container_commit_path(container, &arena), false, err);

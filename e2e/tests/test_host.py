@@ -55,6 +55,15 @@ def test_life_of_a_pod(native):
     assert native.crictl("pods", "-q").strip() == ""
 
 
+def test_a_log_in_a_directory_of_the_pods(native):
+    """The kubelet makes the directory, somebody with crictl does not."""
+    pod = run_pod(native.crictl, "deep")
+    container = pod.container(IMAGE, "echo hello; exec sleep 1000", log_path="deeper/0.log")
+    native.crictl("exec", "-s", container, "true")
+    assert log_text(pod.log("deeper/0")) == "hello\n"
+    pod.remove()
+
+
 def test_exec_tells_output_exit_code_and_timeout(native):
     pod = run_pod(native.crictl, "exec")
     container = pod.container(IMAGE, "exec sleep 1000")
