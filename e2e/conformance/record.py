@@ -14,7 +14,7 @@ For who wants to know what Zonelet keeps of the CRI. This page has the last full
 suite, of which no line is ours; `e2e/critest --record` writes it after a run. `make critest` runs the suite against the `host`
 handler, on the machine itself; `make critest-zone` against the `zone` handler, on real Xen in the lab. How: [lab.md](lab.md).
 
-| handler | date | commit | passed | failed | skipped | real time | left behind |
+| handler | date | commit | passed | failed | skipped | machine time | left behind |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
