@@ -55,6 +55,9 @@ IGNORED = [
     ("path", r"/(run|var/lib)/cni(/networks|/results|/networks/[^/]+)?"),
     ("path", r"/var/lib/cni/networks/[^/]+/(last_reserved_ip\.\d+|lock)"),
     ("path", r"/(run|var/lib)/zonelet(/[a-z.-]+)?"),
+    # Portmap's base chains, made with the first host port; it never removes them.
+    ("rule", r"counter jump CNI-HOSTPORT-MASQ|fib daddr type local counter jump CNI-HOSTPORT-DNAT"),
+    ("rule", r"counter meta mark set mark or 0x2000|meta mark & 0x00002000 == 0x00002000 counter masquerade"),
     # Bookkeeping of systemd and the kernel, and this check itself.
     ("path", r"/sys/fs/cgroup/system\.slice(/[^/]+\.(service|mount|socket|swap))?"),
     ("path", r"/sys/fs/cgroup/(init\.scope|user\.slice|machine\.slice)"),

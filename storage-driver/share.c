@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
@@ -18,7 +19,12 @@
 #include "storage-driver/digest.h"
 #include "storage-driver/p9/control.h"
 
-enum { START_TIMEOUT_MS = 35000, STOP_TIMEOUT_MS = 5000, OUTPUT_MAX = 4096 };
+enum {
+	START_TIMEOUT_MS = 35000,
+	STOP_TIMEOUT_MS = 5000,
+	OUTPUT_MAX = 4096,
+	MOUNTINFO_MAX = 4 << 20
+};
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -154,6 +160,37 @@ int zl_share_name(const struct zl_share_source *source, char out[static ZL_SHARE
 	        : source->recursive_readonly ? "rro"
 	                                     : "ro");
 	return 0;
+}
+
+// A path as mountinfo writes it: octal for space, tab, line feed and backslash
+// (proc_pid_mountinfo(5)).
+static int append_escaped(struct zl_buffer *out, const char *path)
+{
+	for (; *path != '\0'; path++) {
+		int result = strchr(" \t\n\\", *path) != NULL
+		                     ? zl_buffer_printf(out, NULL, "\\%03o", (unsigned char)*path)
+		                     : zl_buffer_append(out, path, 1, NULL);
+
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}
+
+// Mount points stand between spaces. So do the directories that bind mounts show; where one of
+// those is taken for a mount point, the answer is yes without need, which harms nobody.
+bool zl_share_has_mounts(const struct zl_share_source *source)
+{
+	zl_auto(buffer) struct zl_buffer table = ZL_BUFFER_INIT;
+	zl_auto(buffer) struct zl_buffer below = ZL_BUFFER_INIT;
+	zl_auto(free) char *path = realpath(source->path, NULL);
+
+	if (path == NULL || zl_buffer_append(&below, " ", 1, NULL) < 0 ||
+	        append_escaped(&below, strcmp(path, "/") == 0 ? "" : path) < 0 ||
+	        zl_buffer_append(&below, "/", 1, NULL) < 0 ||
+	        zl_file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &table, NULL) < 0)
+		return false;
+	return strstr(zl_buffer_string(&table), zl_buffer_string(&below)) != NULL;
 }
 
 static int set_attributes(int tree, uint64_t set, bool recursive)

@@ -56,6 +56,10 @@ enum { ZL_SHARE_NAME_SIZE = 40 };
 int zl_share_name(const struct zl_share_source *source, char out[static ZL_SHARE_NAME_SIZE],
         struct zl_error *err);
 
+// Whether something is mounted below the directory. A read-only mount that is not recursive leaves
+// that as it is, so that whoever binds the export must not make all of it read-only.
+bool zl_share_has_mounts(const struct zl_share_source *source);
+
 // Exports it under that name, with all that is mounted below it at this moment; later mounts do not
 // come through (private propagation). Read-only is the mount's own: the node's kernel refuses.
 int zl_share_add(const struct zl_share *share, const struct zl_share_source *source,

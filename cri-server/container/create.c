@@ -131,6 +131,7 @@ static int make_spec(struct zl_container *container, const struct zl_image *imag
 	        sandbox->backend->mounts_plan(container, err) < 0)
 		return -1;
 	input.mount_sources = container->share_sources;
+	input.mount_served = container->share_served;
 	input.cgroups_path = zl_container_cgroup(container, &container->arena);
 	input.capabilities = available_capabilities(sandbox);
 	if (read_profile(container, &profile, &input.seccomp_profile, err) < 0 ||

@@ -43,7 +43,7 @@ static void append(json_t *list, const char *word)
 }
 
 // Later words win: what an image volume is may not be changed by the mount's own.
-static void add_options(json_t *options, const Runtime__V1__Mount *m)
+static void add_options(json_t *options, const Runtime__V1__Mount *m, bool served)
 {
 	static const char *const propagation[] = {"rprivate", "rslave", "rshared"};
 	size_t kind =
@@ -51,15 +51,17 @@ static void add_options(json_t *options, const Runtime__V1__Mount *m)
 
 	append(options, "rbind");
 	append(options, propagation[kind]);
-	if (!m->readonly)
+	if (!m->readonly || served)
 		append(options, "rw");
 	else
 		append(options, m->recursive_read_only ? "rro" : "ro");
 }
 
-// `source`: where the container's place has it; NULL: it is the node's own path.
-static json_t *bind_mount(const Runtime__V1__Mount *m, size_t image, const char *source)
+static json_t *bind_mount(const struct zl_oci_input *in, size_t index, size_t image)
 {
+	const Runtime__V1__Mount *m = in->container->mounts[index];
+	// Where the container's place has it; NULL: it is the node's own path.
+	const char *source = in->mount_sources != NULL ? in->mount_sources[index] : NULL;
 	json_t *options = json_array();
 	json_t *mount = json_pack("{s:s, s:s, s:o}", "destination", m->container_path, "type",
 	        "bind", "options", options);
@@ -74,7 +76,7 @@ static json_t *bind_mount(const Runtime__V1__Mount *m, size_t image, const char 
 		        mount, "source", json_sprintf(ZL_OCI_IMAGE_VOLUME "%zu", image));
 		return mount;
 	}
-	add_options(options, m);
+	add_options(options, m, in->mount_served != NULL && in->mount_served[index]);
 	json_object_set_new(mount, "source", json_string(source != NULL ? source : m->host_path));
 	if (m->n_uidmappings > 0 && m->n_gidmappings > 0) {
 		json_object_set_new(
@@ -158,9 +160,7 @@ json_t *zl_oci_mounts(const struct zl_oci_input *in, bool privileged, struct zl_
 
 		if (check_mount(in, i, err) < 0)
 			return NULL;
-		json_array_append_new(
-		        list, bind_mount(m, images,
-		                      in->mount_sources != NULL ? in->mount_sources[i] : NULL));
+		json_array_append_new(list, bind_mount(in, i, images));
 		images += zl_oci_is_image(m) ? 1 : 0;
 	}
 	return zl_take(list);

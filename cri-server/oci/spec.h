@@ -42,6 +42,9 @@ struct zl_oci_input {
 	bool zone;                // it runs in a zone
 	// For each mount of the container, the path where its place has it; NULL: the node's own
 	const char *const *mount_sources;
+	// In a zone, for each mount: read-only is left to the server of its directory, which keeps
+	// what is mounted below writable. NULL: none.
+	const bool *mount_served;
 	uint64_t capabilities; // that it can have at all, bit by number; 0: all
 	// The text of the file that zl_seccomp_profile_path names; NULL if it names none.
 	const char *seccomp_profile;

@@ -57,13 +57,11 @@ static bool has_user_namespaces(void)
 }
 
 // Recursive read-only and idmapped mounts are of Linux 5.12; `host` needs 6.12 for its images in
-// any case.
+// any case, and a zone has our kernel.
 static void fill_features(const char *handler, Runtime__V1__RuntimeHandlerFeatures *features)
 {
-	if (strcmp(handler, "host") != 0)
-		return;
 	features->recursive_read_only_mounts = true;
-	features->user_namespaces = has_user_namespaces();
+	features->user_namespaces = strcmp(handler, "host") == 0 && has_user_namespaces();
 }
 
 static void fill_handlers(

@@ -143,7 +143,8 @@ struct zl_container {
 	const char *spec;     // OCI runtime-spec as handed to the supervisor
 	// For each mount of config, where the zone has it (share.h); NULL: none, or a recovered one
 	const char *const *share_sources;
-	char image_vdev[8];                  // its image's device in the zone; "" if none
+	const bool *share_served; // for each: its read-only is the server's alone (spec.h)
+	char image_vdev[8];       // its image's device in the zone; "" if none
 	struct zl_container_volume *volumes; // in the order of its mounts
 	size_t volume_count;
 	int64_t created_at_ns;

@@ -77,9 +77,11 @@ int zl_pod_share_plan(struct zl_container *container, struct zl_error *err)
 {
 	const Runtime__V1__ContainerConfig *config = container->config;
 	const char **sources;
+	bool *served;
 	bool any = false;
 
 	sources = zl_arena_array(&container->arena, config->n_mounts, sizeof(*sources));
+	served = zl_arena_array(&container->arena, config->n_mounts, sizeof(*served));
 	for (size_t i = 0; i < config->n_mounts; i++) {
 		struct zl_share_source source = source_of(config->mounts[i]);
 		struct zl_error why = ZL_ERROR_INIT;
@@ -94,9 +96,12 @@ int zl_pod_share_plan(struct zl_container *container, struct zl_error *err)
 			return refuse(container, config->mounts[i], why.code, why.message, err);
 		sources[i] = zl_arena_printf(&container->arena, "%s/%u/%s", ZL_SHARE_DIR,
 		        container->sandbox->share.generation, name);
+		served[i] = source.readonly && !source.recursive_readonly &&
+		            zl_share_has_mounts(&source);
 		any = true;
 	}
 	container->share_sources = any ? sources : NULL;
+	container->share_served = served;
 	return 0;
 }
 

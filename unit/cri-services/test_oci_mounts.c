@@ -257,6 +257,7 @@ END_TEST
 START_TEST(an_image_is_the_same_volume_in_a_zone)
 {
 	static const char *const sources[] = {NULL, "/run/zonelet/share/0/directory"};
+	static const bool served[] = {false, true};
 	Runtime__V1__ImageSpec image = RUNTIME__V1__IMAGE_SPEC__INIT;
 	Runtime__V1__Mount one = RUNTIME__V1__MOUNT__INIT;
 	Runtime__V1__Mount plain = RUNTIME__V1__MOUNT__INIT;
@@ -279,7 +280,10 @@ START_TEST(an_image_is_the_same_volume_in_a_zone)
 	input.container.n_mounts = 2;
 	oci_refused(&input, ZL_INTERNAL, "/a at /plain");
 	input.in.mount_sources = sources;
+	input.in.mount_served = served;
+	plain.readonly = true;
 	beside = oci_spec(&input);
+	oci_equal(mount_at(beside, "/plain"), "options", "[\"rbind\",\"rprivate\",\"rw\"]");
 	oci_equal(mount_at(beside, "/one"), "source", "\"zonelet:image:0\"");
 	oci_equal(mount_at(beside, "/plain"), "source", "\"/run/zonelet/share/0/directory\"");
 	mounts[0] = &plain;
