@@ -49,6 +49,8 @@ def write():
         count = [sum(spec.outcome == outcome for spec in run["specs"]) for outcome in ("passed", "failed", "skipped")]
         text += (f"| `{run['handler']}` | {run['date']} | `{run['commit']}` | {' | '.join(map(str, count))} | "
                  f"{run['seconds']} s | {'nothing' if run['clean'] else 'something'} |\n")
+    # Of a run that was put together by hand from runs of parts.
+    text += "".join(f"\n{run['note']}\n" for run in runs if run.get("note"))
     text += BODY
     for name in sorted({spec.name for run in runs for spec in run["specs"]}):
         text += f"| {name.replace('|', chr(92) + '|')} | {' | '.join(_cell(run['specs'], name) for run in runs)} |\n"
