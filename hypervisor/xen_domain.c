@@ -21,7 +21,10 @@ static int check_file(const char *path, const char *what, struct zl_error *err)
 {
 	if (path == NULL || access(path, R_OK) == 0)
 		return 0;
-	return zl_error_errno(err, errno, "%s %s", what, path);
+	return zl_error_errno(err, errno,
+	        "%s %s (reinstall the zonelet package, or correct the section `zone` of the "
+	        "configuration)",
+	        what, path);
 }
 
 static int check_name(

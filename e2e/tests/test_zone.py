@@ -167,7 +167,7 @@ def test_kill_in_each_step_of_a_start(node, step):
 def test_command_not_found(node):
     pod = run_pod(node.crictl, "nocommand")
     container = pod.container(IMAGE, ["/no/such/program"], start=False)
-    with pytest.raises(CrictlError, match="pod default/nocommand, container main: .*/no/such/program") as error:
+    with pytest.raises(CrictlError, match="pod nocommand.default.[0-9a-f]{12}, container main: .*/no/such/program") as error:
         node.crictl("start", container)
     assert error.value.code in ("NotFound", "InvalidArgument"), str(error.value)
     status = node.crictl.json("inspect", container)["status"]
@@ -220,12 +220,12 @@ def test_pod_of_the_node_runs_under_host_where_that_is_allowed(node):
 
 def test_missing_zone_kernel(node):
     configure(node, kernel="/usr/lib/zonelet/no-such-kernel")
-    fails(node, "NotFound", "default/broken: .*/usr/lib/zonelet/no-such-kernel.*(zone.kernel|reinstall)")
+    fails(node, "NotFound", "pod broken.default.[0-9a-f]{12}: .*/usr/lib/zonelet/no-such-kernel.*(zone.kernel|reinstall)")
 
 
 def test_not_enough_memory(node):
     resources = {"memory_limit_in_bytes": 512 * 1024 * MIB}
-    fails(node, "ResourceExhausted", "default/broken: .*needs [0-9]+ MiB of Xen's memory and [0-9]+ MiB are free; ",
+    fails(node, "ResourceExhausted", "pod broken.default.[0-9a-f]{12}: .*needs [0-9]+ MiB of Xen's memory and [0-9]+ MiB are free; ",
           linux={"resources": resources})
 
 
@@ -233,14 +233,14 @@ def test_not_enough_memory(node):
                     "two operations at a time, so zoneletd keeps a second context of libxl")
 def test_zone_kernel_panics(node):
     configure(node, cmdline="init=/no/such/init")
-    message = fails(node, "Unavailable", "default/broken: .*the zone .domain [0-9]+, broken.default.* crashed.*zonectl console")
+    message = fails(node, "Unavailable", "pod broken.default.[0-9a-f]{12}: .*the zone .domain [0-9]+, broken.default.* crashed.*zonectl console")
     command = re.search(r"zonectl console [^`]+", message).group()
     assert "Kernel panic" in node.run(command).stdout
 
 
 def test_supervisor_never_says_hello(node):
     configure(node, cmdline="root=/dev/xvdz", hello_timeout="3s")
-    fails(node, "DeadlineExceeded", "default/broken: .*did not say hello in time .domain [0-9]+.*zonectl console")
+    fails(node, "DeadlineExceeded", "pod broken.default.[0-9a-f]{12}: .*did not say hello in time .domain [0-9]+.*zonectl console")
 
 
 def test_destroyed_zone_makes_the_pod_not_ready(node):

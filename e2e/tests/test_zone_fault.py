@@ -127,7 +127,7 @@ def test_sixty_four_pods_at_once(node):  # noqa: F811
     # 288 MiB each, and a little of Xen's own.
     assert free // 288 - 3 <= len(made) <= free // 288, (free, len(made), others[:3])
     for line in others:
-        assert re.match(r"RESOURCE_EXHAUSTED pod default/many\d+: .*memory", line), line
+        assert re.match(r"RESOURCE_EXHAUSTED pod many\d+\.default\..*needs \d+ MiB of Xen's memory and \d+ MiB are free; lower", line), line
     assert sorted(node.crictl("pods", "-q", "--no-trunc").split()) == sorted(made)
     assert len(node.run(["xl", "list"]).stdout.splitlines()) == 2 + len(made)
     one = run_of(node, made[0])
