@@ -184,7 +184,7 @@ def fails(node, code, match, **more):
 
 
 def test_unknown_handler(node):
-    fails(node, "InvalidArgument", 'no runtime handler "nothing": this node offers zone host; check runtimeClassName',
+    fails(node, "InvalidArgument", "no runtime handler .*nothing.*: this node offers zone host; check runtimeClassName",
           handler="nothing")
 
 
