@@ -134,6 +134,7 @@ static int run_daemon(const struct arguments *arguments)
 
 	if (load(arguments, &config, &err) < 0)
 		return fail(&err);
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): no threads yet
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	(void)zl_journal_use();
 	zl_daemon_log_level(arguments->log_level != NULL ? arguments->log_level : config.log_level);
