@@ -108,7 +108,7 @@ def test_dom0_pulls_by_tls_password_and_token(dom0, registry):
     dom0.write(f"/etc/zonelet/certs.d/{HOST}:{BASIC}/hosts.toml",
                f'server = "https://{HOST}:{BASIC}"\n[host."https://{HOST}:{BASIC}"]\n  ca = "lab.pem"\n')
     refused(dom0.crictl, basic, "Unauthenticated", "imagePullSecret")
-    refused(dom0.crictl, basic, "Unauthenticated", "user name and password|credentials|secret",
+    refused(dom0.crictl, basic, "Unauthenticated", "valid imagePullSecret",
             "--creds", f"{USER}:wrong")
     refused(dom0.crictl, token, "Unauthenticated", "token server.*user name and password", "--creds", f"{USER}:wrong")
     assert dom0.crictl("images", "-q").strip() == ""
