@@ -3,13 +3,14 @@
 # The Debian package: `cpack` in the build directory makes zonelet_<version>_<arch>.deb.
 #
 # The zone kernel and the zone root are made by zone/kernel/build and zone/root/build, not by CMake;
-# their paths come with -DZL_ZONE_KERNEL=… -DZL_ZONE_ROOT=…. Without them the package runs pods under
+# their paths come with -DZL_ZONE_KERNEL=… -DZL_ZONE_ROOT=… -DZL_ZONE_RAMDISK=…. Without them the package runs pods under
 # the host handler alone.
 set(ZL_ZONE_KERNEL "" CACHE FILEPATH "zone kernel to package (zone/kernel/build prints its path)")
 set(ZL_ZONE_ROOT "" CACHE FILEPATH "zone root to package (made by zone/root/build)")
+set(ZL_ZONE_RAMDISK "" CACHE FILEPATH "initial ramdisk to package (made by zone/root/build)")
 set(package_dir ${CMAKE_CURRENT_LIST_DIR})
 
-foreach(part KERNEL ROOT)
+foreach(part KERNEL ROOT RAMDISK)
   string(TOLOWER ${part} word)
   if(NOT ZL_ZONE_${part})
     message(STATUS "the package will have no zone ${word}: -DZL_ZONE_${part}= is not given")
@@ -23,12 +24,18 @@ endif()
 if(ZL_ZONE_ROOT)
   install(FILES ${ZL_ZONE_ROOT} DESTINATION lib/zonelet RENAME zone-root.erofs)
 endif()
+if(ZL_ZONE_RAMDISK)
+  install(FILES ${ZL_ZONE_RAMDISK} DESTINATION lib/zonelet RENAME zone-init.cpio)
+endif()
 
 foreach(helper zonelet-hotplug zonelet-supervisor)
   if(TARGET ${helper})
     install(TARGETS ${helper} DESTINATION libexec/zonelet)
   endif()
 endforeach()
+# For those who give zones a distribution's kernel.
+install(TARGETS zonelet-initramfs-init DESTINATION lib/zonelet)
+install(PROGRAMS ${CMAKE_SOURCE_DIR}/zone/kernel/debian-initramfs DESTINATION lib/zonelet)
 install(FILES ${package_dir}/zoneletd.service DESTINATION lib/systemd/system)
 install(FILES ${package_dir}/modules-load.conf DESTINATION lib/modules-load.d RENAME zonelet.conf)
 install(FILES ${package_dir}/sysusers.conf DESTINATION lib/sysusers.d RENAME zonelet.conf)

@@ -38,9 +38,11 @@ const struct zl_key zl_keys[] = {
 
         {"zone.kernel", ZL_KEY_PATH, AT(zone.kernel), "/usr/lib/zonelet/zone-kernel",
                 .help = "Kernel of the zones."},
-        {"zone.ramdisk", ZL_KEY_PATH, AT(zone.ramdisk), "",
-                .help = "Initial ramdisk for that kernel. Zonelet's own needs none, a "
-                        "distribution's does."},
+        {"zone.ramdisk", ZL_KEY_PATH, AT(zone.ramdisk), "/usr/lib/zonelet/zone-init.cpio",
+                .optional = true,
+                .help = "Initial ramdisk for that kernel: the supervisor, which says hello from "
+                        "there while the disks still connect; for a distribution's kernel one "
+                        "made by debian-initramfs. Empty: none, the kernel mounts the root."},
         {"zone.root_image", ZL_KEY_PATH, AT(zone.root_image), "/usr/lib/zonelet/zone-root.erofs",
                 .help = "Root file system of the zones, with the supervisor; shared read-only by "
                         "all."},
@@ -257,8 +259,8 @@ static int check_text(const struct zl_key *key, const char *text, struct zl_erro
 	bool path = key->type == ZL_KEY_PATH || key->type == ZL_KEY_PATHS;
 	bool word = key->type == ZL_KEY_WORD || key->type == ZL_KEY_WORDS;
 
-	// An optional path is one whose default is none.
-	if (key->type == ZL_KEY_PATH && text[0] == '\0' && key->fallback[0] == '\0')
+	if (key->type == ZL_KEY_PATH && text[0] == '\0' &&
+	        (key->optional || key->fallback[0] == '\0'))
 		return 0;
 	if (path && text[0] != '/')
 		return refuse(key, text, err);

@@ -10,7 +10,7 @@
 
 enum zl_key_type {
 	ZL_KEY_TEXT,     // const char *, anything
-	ZL_KEY_PATH,     // const char *, an absolute path; "" where the default is ""
+	ZL_KEY_PATH,     // const char *, an absolute path; "" where the default is "" or optional
 	ZL_KEY_WORD,     // const char *, one of `choices`
 	ZL_KEY_CHOICE,   // uint64_t, index of one of `choices`
 	ZL_KEY_COUNT,    // uint64_t
@@ -30,6 +30,7 @@ struct zl_key {
 	uint64_t least;       // of numbers
 	uint64_t most;
 	const char *help; // a sentence or two, no line feeds
+	bool optional;    // of a path: "" (none) is a value, too
 };
 
 extern const struct zl_key zl_keys[];

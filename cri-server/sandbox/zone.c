@@ -25,6 +25,9 @@
 	"root=/dev/xvda rootfstype=erofs ro rootwait init=/sbin/init console=hvc0 quiet acpi=off " \
 	"panic=-1"
 
+// With a ramdisk the kernel starts that before any disk has connected (zone/kernel/patches/).
+#define NO_WAIT " xenbus_probe_frontend.boot_wait=0"
+
 enum { DEVICE_PATH_SIZE = 64, INTERFACES_MAX = 16 };
 
 static int check(const Runtime__V1__PodSandboxConfig *config, struct zl_error *err)
@@ -160,7 +163,8 @@ static void make_cmdline(const struct zl_sandbox *sandbox, const struct zl_domai
 
 	if (domain->type == ZL_DOMAIN_PVH && domain->max_vcpus > domain->vcpus)
 		(void)snprintf(fewer, sizeof(fewer), " maxcpus=%u", (unsigned)domain->vcpus);
-	(void)snprintf(out, 1024, "%s%s%s%s", CMDLINE, fewer, own[0] != '\0' ? " " : "", own);
+	(void)snprintf(out, 1024, "%s%s%s%s%s", CMDLINE, domain->ramdisk != NULL ? NO_WAIT : "",
+	        fewer, own[0] != '\0' ? " " : "", own);
 }
 
 static int create_domain(struct zl_sandbox *sandbox, const char *root, const char *scratch,

@@ -232,14 +232,14 @@ def test_not_enough_memory(node):
 @pytest.mark.leaves(r"descriptor: (/dev/xen/(hypercall|privcmd)|pipe:\[N\]|socket:\[N\])",
                     "two operations at a time, so zoneletd keeps a second context of libxl")
 def test_zone_kernel_panics(node):
-    configure(node, cmdline="init=/no/such/init")
+    configure(node, cmdline="rdinit=/no/such/init init=/no/such/init")
     message = fails(node, "Unavailable", "pod broken.default.[0-9a-f]{12}: .*the zone .domain [0-9]+, broken.default.* crashed.*zonectl console")
     command = re.search(r"zonectl console [^`]+", message).group()
     assert "Kernel panic" in node.run(command).stdout
 
 
 def test_supervisor_never_says_hello(node):
-    configure(node, cmdline="root=/dev/xvdz", hello_timeout="3s")
+    configure(node, cmdline="rdinit=/no/such/init root=/dev/xvdz", hello_timeout="3s")
     fails(node, "DeadlineExceeded", "pod broken.default.[0-9a-f]{12}: .*did not say hello in time .domain [0-9]+.*zonectl console")
 
 

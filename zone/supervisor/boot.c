@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A zone's first milliseconds. The kernel gives a read-only root (EROFS) and nothing else.
+// A zone's first milliseconds. The supervisor comes in an initial ramdisk with nothing beside it,
+// and takes the zone's root from its disk after the hello; or the kernel has mounted that root,
+// read-only, and started the supervisor from it.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -52,6 +56,44 @@ static int mount_entry(const struct mount_entry *entry, struct zl_error *err)
 int zl_boot_dev(struct zl_error *err)
 {
 	return mount_entry(&dev_entry, err);
+}
+
+// ---- the root
+
+// As the daemon names it on the kernel's command line (cri-server/sandbox/zone.c), for the other
+// way.
+static const char root_device[] = "/dev/xvda";
+enum { ROOT_TIMEOUT_MS = 20000 };
+
+static bool in_ramdisk(void)
+{
+	struct statfs fs;
+
+	return statfs("/", &fs) == 0 && (fs.f_type == RAMFS_MAGIC || fs.f_type == TMPFS_MAGIC);
+}
+
+// The ramdisk's root cannot be left by pivot_root(2), nor unmounted: the new one is moved over it.
+static int enter_root(struct zl_error *err)
+{
+	if (mkdir("/root", 0755) < 0 && errno != EEXIST)
+		return zl_error_errno(err, errno, "make /root");
+	if (mount(root_device, "/root", "erofs", MS_RDONLY, NULL) < 0)
+		return zl_error_errno(err, errno, "mount the zone's root %s", root_device);
+	if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) < 0)
+		return zl_error_errno(err, errno, "move /dev into the zone's root");
+	if (chdir("/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	        chdir("/") < 0)
+		return zl_error_errno(err, errno, "enter the zone's root");
+	return 0;
+}
+
+int zl_boot_root(struct zl_error *err)
+{
+	if (!in_ramdisk())
+		return 0;
+	if (zl_device_await(root_device, ROOT_TIMEOUT_MS, err) < 0)
+		return zl_error_wrap(err, "the zone's root");
+	return enter_root(err);
 }
 
 // A kernel without one of these (bpf, mqueue: Debian's has them as modules) is still of use.

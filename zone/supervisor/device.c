@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 enum { UEVENT_SIZE = 8192, KERNEL_GROUP = 1 };
 
@@ -39,30 +41,44 @@ static void check_waits(struct zl_devices *devices)
 	}
 }
 
-// What the event says does not matter: any of them is a reason to look.
+// What the events say does not matter: any of them is a reason to look.
+static void drop_uevents(int fd)
+{
+	char event[UEVENT_SIZE];
+
+	while (recv(fd, event, sizeof(event), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+		;
+}
+
 static void uevents_ready(struct zl_source *source, uint32_t events)
 {
 	struct zl_devices *devices = ZL_ENCLOSING(source, struct zl_devices, uevents);
-	char event[UEVENT_SIZE];
 
 	(void)events;
-	while (recv(source->fd, event, sizeof(event), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
-		;
+	drop_uevents(source->fd);
 	check_waits(devices);
+}
+
+static int open_uevents(struct zl_error *err)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP};
+	int fd = socket(
+	        AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	zl_error_errno(err, errno, "listen for the kernel's device events");
+	return zl_close(fd);
 }
 
 static int listen_uevents(struct zl_devices *devices, struct zl_error *err)
 {
-	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP};
-
 	if (devices->uevents.fd >= 0)
 		return 0;
 	devices->uevents.ready = uevents_ready;
-	devices->uevents.fd = socket(
-	        AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
-	if (devices->uevents.fd < 0 ||
-	        bind(devices->uevents.fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return zl_error_errno(err, errno, "listen for the kernel's device events");
+	devices->uevents.fd = open_uevents(err);
+	if (devices->uevents.fd < 0)
+		return -1;
 	return zl_source_watch(devices->reactor, &devices->uevents, EPOLLIN, err);
 }
 
@@ -101,4 +117,24 @@ void zl_device_wait_cancel(struct zl_devices *devices, struct zl_device_wait *wa
 		}
 	}
 	wait->waiting = false;
+}
+
+int zl_device_await(const char *path, int timeout_ms, struct zl_error *err)
+{
+	int64_t deadline = zl_clock_monotonic() + timeout_ms * ZL_NS_PER_MS;
+	zl_auto(fd) int fd = open_uevents(err);
+
+	if (fd < 0)
+		return -1;
+	while (!device_ready(path)) {
+		struct pollfd event = {.fd = fd, .events = POLLIN};
+		int64_t left_ms = (deadline - zl_clock_monotonic()) / ZL_NS_PER_MS;
+
+		if (left_ms <= 0)
+			return zl_error_set(err, ZL_DEADLINE_EXCEEDED,
+			        "the disk %s did not come within %d s", path, timeout_ms / 1000);
+		if (poll(&event, 1, (int)left_ms) > 0)
+			drop_uevents(fd);
+	}
+	return 0;
 }

@@ -28,4 +28,8 @@ void zl_devices_release(struct zl_devices *devices);
 int zl_device_wait(struct zl_devices *devices, struct zl_device_wait *wait, struct zl_error *err);
 void zl_device_wait_cancel(struct zl_devices *devices, struct zl_device_wait *wait);
 
+// Waits right here, without a reactor, until `path` is a block device that can be opened, at most
+// timeout_ms: DEADLINE_EXCEEDED.
+int zl_device_await(const char *path, int timeout_ms, struct zl_error *err);
+
 #endif

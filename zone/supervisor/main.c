@@ -45,6 +45,39 @@ struct options {
 	struct zl_host_options namespaces;
 };
 
+static void complain(const char *message)
+{
+	zl_log_warning("%s", message);
+}
+
+int zl_supervisor_boot(struct zl_supervisor *s, struct zl_error *err)
+{
+	if (s->booted)
+		return 0;
+	if (zl_boot_root(err) < 0)
+		return -1;
+	zl_boot_mounts(complain);
+	zl_boot_cgroups();
+	if (zl_network_loopback(err) < 0)
+		complain(err->message);
+	zl_error_clear(err);
+	if (zl_dir_make(ZONE_STATE_DIR, 0711, err) < 0)
+		return -1;
+	s->booted = true;
+	return 0;
+}
+
+// The hello first: the daemon's wait ends with it, and the rest is done while it does its own.
+static void boot_after_hello(struct zl_supervisor *s)
+{
+	struct zl_error err = ZL_ERROR_INIT;
+
+	// A request that comes after a failure tries again, and tells.
+	if (!s->booted && s->link.established && zl_link_idle(&s->link) &&
+	        zl_supervisor_boot(s, &err) < 0)
+		complain(err.message);
+}
+
 static void after_event(void *user)
 {
 	struct zl_supervisor *s = user;
@@ -56,6 +89,7 @@ static void after_event(void *user)
 	}
 	zl_connection_settle(s);
 	zl_link_flush(&s->link);
+	boot_after_hello(s);
 	if (s->ended && zl_link_idle(&s->link))
 		s->reactor.stop = true;
 }
@@ -71,6 +105,7 @@ static int supervisor_init(
 	if (strlen(state_dir) >= sizeof(s->state_dir) - 128)
 		return zl_error_set(err, ZL_INVALID_ARGUMENT, "the path %s is too long", state_dir);
 	s->host = host;
+	s->booted = host;
 	s->next_stream = 1;
 	(void)snprintf(s->state_dir, sizeof(s->state_dir), "%s", state_dir);
 	if (zl_reactor_init(&s->reactor, err) < 0)
@@ -106,23 +141,12 @@ static void clean_environment(void)
 
 // ---- in a zone
 
-static void complain(const char *message)
-{
-	zl_log_warning("%s", message);
-}
-
-// The channel first: the daemon's wait ends with it, and the rest is done before its first request
-// has been read.
+// Just enough for the hello.
 static int boot_zone(struct zl_supervisor *s, struct zl_error *err)
 {
-	if (zl_boot_dev(err) < 0 || supervisor_init(s, false, ZONE_STATE_DIR, err) < 0 ||
-	        zl_link_serve_vchan(&s->link, err) < 0)
+	if (zl_boot_dev(err) < 0 || supervisor_init(s, false, ZONE_STATE_DIR, err) < 0)
 		return -1;
-	zl_boot_mounts(complain);
-	zl_boot_cgroups();
-	if (zl_network_loopback(err) < 0)
-		complain(err->message);
-	return zl_dir_make(ZONE_STATE_DIR, 0711, err);
+	return zl_link_serve_vchan(&s->link, err);
 }
 
 static int run_zone(void)

@@ -30,7 +30,8 @@ static void take_request(void *user, struct zl_reply reply, Zl__Zone__ToZone *me
 
 	if (kind >= ZL_ARRAY_SIZE(handlers) || handlers[kind] == NULL)
 		zl_error_set(&err, ZL_UNIMPLEMENTED, "the supervisor does not know this request");
-	else if (s->ending && message->body_case != ZL__ZONE__TO_ZONE__BODY_SHUTDOWN)
+	else if (zl_supervisor_boot(s, &err) == 0 && s->ending &&
+	         message->body_case != ZL__ZONE__TO_ZONE__BODY_SHUTDOWN)
 		zl_error_set(&err, ZL_UNAVAILABLE, "the sandbox is being shut down");
 	if (err.code != ZL_OK)
 		zl_link_reply_failure(&s->link, reply, &err);

@@ -3,7 +3,7 @@
 // The supervisor: runs the containers of one pod, PID 1 inside a zone or a process under `host`.
 //
 // main.c       arguments, the order of things
-// boot.c       what a zone needs before the hello: mounts
+// boot.c       what a zone needs before and after the hello: mounts
 // host.c       namespaces of a pod under `host`
 // reactor.c    the event loop
 // link.c       the channel to the daemon
@@ -52,6 +52,7 @@ struct zl_configuring;
 
 struct zl_supervisor {
 	bool host;                    // a process under `host`, else PID 1 of a zone
+	bool booted;                  // what a zone needs beyond the hello is there
 	bool node_uts;                // `host` with the node's hostname: not ours to set
 	bool node_ipc;                // `host` with the node's ipc namespace, and its /dev/shm
 	bool cgroup1;                 // `host` with version 1 hierarchies: state_dir/cgroup1
@@ -107,14 +108,20 @@ zl_request_handler zl_container_update_request;
 zl_request_handler zl_connect_request;
 zl_request_handler zl_hang_up_request;
 
+// main.c: makes what a zone needs beyond the hello, once: at the first quiet moment after the
+// hello, or before the first request. After a failure it can be tried again.
+int zl_supervisor_boot(struct zl_supervisor *s, struct zl_error *err);
+
 // shutdown.c: ends everything, answers whoever asked, and leaves the loop.
 void zl_supervisor_end(struct zl_supervisor *s);
 // A container is gone: goes on with an end that is under way.
 void zl_supervisor_end_step(struct zl_supervisor *s);
 
-// boot.c, in order: /dev, which the channel needs; everything else a zone has mounted, as far as
-// its kernel can; controllers for the containers' cgroups.
+// boot.c, in order: /dev, which the channel needs; the zone's root, for a supervisor that came in a
+// ramdisk (waits for the disk); everything else a zone has mounted, as far as its kernel can;
+// controllers for the containers' cgroups.
 int zl_boot_dev(struct zl_error *err);
+int zl_boot_root(struct zl_error *err);
 void zl_boot_mounts(void (*complain)(const char *message));
 void zl_boot_cgroups(void);
 
