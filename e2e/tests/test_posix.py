@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """POSIX file system suites in zones, against a directory of the node by 9P: pjdfstest and fsx, on real Xen.
 
-What is run by default takes about a minute for each kind of zone; ZONELET_POSIX=all (`make posix-zone`) makes
-fsx go on for longer. tools/posix-suites builds the programs. Tests that fail for a known reason are in
+What is run by default takes about a minute for each kind of zone; ZONELET_POSIX=all (`make posix-zone`) adds the
+tests of long paths and lets fsx go on for longer. tools/posix-suites builds the programs. Tests that fail for a known reason are in
 posix.known; one that passes in spite of it fails the run, too.
 """
 
@@ -21,7 +21,7 @@ from test_zone import IMAGE, configure, node, wait_for  # noqa: F401 (fixture)
 ALL = os.environ.get("ZONELET_POSIX") == "all"
 KINDS = pytest.mark.parametrize("kind", ["pvh", "pv"])
 PATIENCE = 3600 if ALL else 600
-FSX_OPERATIONS = 20000 if ALL else 1500
+FSX_OPERATIONS = 5000 if ALL else 500
 FSX_SEEDS = (1, 2, 3) if ALL else (1,)
 
 PJDFSTEST = """
@@ -32,13 +32,23 @@ utime_now = {}
 utimensat = {}
 
 [settings]
-naptime = 0.05
-allow_remount = true
+naptime = 0.02
+allow_remount = false
 expected_failures = [%s]
 
 [dummy_auth]
 entries = [["nobody", "nobody"], ["app", "app"]]
 """
+
+# Parts of the names of the tests that are run: all but link_count_max, which makes 65,000 links, and, by default,
+# enametoolong_path, of which each call has one: 32 directories deep, by a path of 4 KiB, each use of which is some
+# 100 requests: minutes on the emulated processor.
+TESTS = ["_comp", "eexist", "enotdir", "efault", "eisdir", "einval", "ebusy", "enoent", "eloop_final", "exdev", "erofs",
+         "etxtbsy", "eperm", "perm", "metadata", "time", "open_", "_symlink", "device_files", "sparse", "isgid",
+         "uid_gid", "interact", "expected_mode", "remove_", "fifo_", "socket_error", "multiply", "shrink", "subdir",
+         "exists_no_update", "increase_", "updates_link", "affected", "eacces", "enxio", "subsecond"]
+if ALL:
+    TESTS.append("enametoolong_path")
 
 # 9P has no message for punching holes; all else that fsx can do is in.
 FSX = """
@@ -119,14 +129,14 @@ def test_pjdfstest(suites, kind):
     names = ", ".join(f'"{name}"' for name in known())
     suites.write(f"{ROOT}/suites/pjdfstest.toml", PJDFSTEST % names)
     suites.run(f"mkdir -p {ROOT}/work; chmod 755 {ROOT}/work")
-    _code, text = run(suites, kind, "/suites/pjdfstest -c /suites/pjdfstest.toml -p /work -s /tmp")
+    _code, text = run(suites, kind, "/suites/pjdfstest -c /suites/pjdfstest.toml -p /work -s /tmp " + " ".join(TESTS))
     found = outcomes(text)
     print(", ".join(f"{len(names)} {outcome}" for outcome, names in found.items()))
     print("\n".join(found["skipped"]))
     wrong = [*found["FAILED"], *(f"{name}: passes, so posix.known is wrong" for name in found["PASSED UNEXPECTEDLY"])]
     assert not wrong and "Summary" in text, "\n".join(wrong) or text[-2000:]
     assert len(found["failed as expected"]) == len(known()), "posix.known has tests that there are not"
-    assert len(found["ok"]) > 300
+    assert len(found["ok"]) > 200
 
 
 @KINDS

@@ -19,7 +19,7 @@ enum {
 
 #define LOADED                                                                                     \
 	ZL_APPARMOR_DEFAULT                                                                        \
-	        " (enforce)\nmine-too (enforce)\nmine (complain)\nyours//child (enforce)\n"
+	" (enforce)\nmine-too (enforce)\nmine (complain)\nyours//child (enforce)\n"
 
 struct request {
 	int type; // of the newer field; NOTHING: not set
