@@ -15,6 +15,8 @@ from lab.qemu import Shape
 from . import controlplane, kubectl, network, node, programs
 
 READY_PATIENCE = 300
+REMOVAL_PATIENCE = 300
+KEPT = {f"namespace/{name}" for name in ("default", "kube-system", "kube-public", "kube-node-lease")}
 
 
 def missing():
@@ -100,3 +102,16 @@ class Cluster:
             return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
         self.kubectl.wait("the node's Ready", ready, READY_PATIENCE)
         self.kubectl.wait("the account default", lambda: self.kubectl("get", "serviceaccount", "default"), 60)
+
+    def empty(self):
+        """Waits until nothing runs but what the cluster began with; raises LabError when something stays.
+
+        The kubelet removes the sandboxes of pods that are gone once a minute.
+        """
+        def gone():
+            return all(name in KEPT for name in self.kubectl("get", "namespaces", "-o", "name").split())
+
+        def no_pods():
+            return not self.node.crictl.json("pods")["items"]
+        self.kubectl.wait("the end of the tests' namespaces", gone, REMOVAL_PATIENCE)
+        self.kubectl.wait("the removal of all pods by the kubelet", no_pods, REMOVAL_PATIENCE)

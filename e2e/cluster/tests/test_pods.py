@@ -99,7 +99,8 @@ def test_deployment_rolls(namespace):
     namespace("rollout", "status", "deployment/web", "--timeout=240s", timeout=260)
     namespace.apply(deployment("web", 2, container("echo two; exec httpd -f -p 80")))
     namespace("rollout", "status", "deployment/web", "--timeout=240s", timeout=260)
-    assert namespace("logs", "deployment/web").endswith("two\n")
+    pods = [one for one in namespace.get("pods", "-l", "app=web")["items"] if "deletionTimestamp" not in one["metadata"]]
+    assert [namespace.log(one["metadata"]["name"]) for one in pods] == ["two\n"] * 2
 
 
 def test_port_forward(cluster, namespace):
