@@ -54,6 +54,7 @@ class Cluster:
         self.stack.callback(shutil.rmtree, directory, ignore_errors=True)
         here = self._host_node() if self.handler == "host" else None
         net = network.Network(here.netns if here else f"zonelet-cluster-{os.getpid()}", make=here is None)
+        self.network = net
         self.stack.callback(net.close)
         net.address(network.GATEWAY)
         net.address(network.LAB_NODE)
@@ -61,8 +62,7 @@ class Cluster:
         self.control = controlplane.ControlPlane(directory, net, programs("etcd"), kubernetes, network.GATEWAY)
         self.stack.callback(self.control.close)
         self.control.keys.client("node", f"system:node:{node.NAME}", "system:nodes")
-        self.kubeconfig = self.control.keys.path("admin.conf")
-        self.kubectl = kubectl.Kubectl(net, kubernetes, self.kubeconfig)
+        self.kubectl = kubectl.Kubectl(net, kubernetes, self.control.keys.path("admin.conf"))
         self.control.start()
         if here:
             self.node = node.Host(here, self.control.keys, kubernetes)

@@ -61,8 +61,8 @@ class Keys:
         with open(self.path(f"{name}.conf"), "w", encoding="ascii") as file:
             file.write(self.kubeconfig(name, "127.0.0.1"))
 
-    def kubeconfig(self, name, address):
-        """A kubeconfig with everything in it, for an API server at the address."""
+    def kubeconfig(self, name, address, port=API_PORT):
+        """A kubeconfig with everything in it, for an API server at the address and port."""
         def data(file):
             with open(self.path(file), "rb") as source:
                 return base64.b64encode(source.read()).decode()
@@ -70,7 +70,7 @@ class Keys:
         return json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "zonelet",
             "clusters": [{"name": "zonelet", "cluster": {
-                "server": f"https://{address}:{API_PORT}", "certificate-authority-data": data("ca.crt")}}],
+                "server": f"https://{address}:{port}", "certificate-authority-data": data("ca.crt")}}],
             "users": [{"name": name, "user": {
                 "client-certificate-data": data(f"{name}.crt"), "client-key-data": data(f"{name}.key")}}],
             "contexts": [{"name": "zonelet", "context": {"cluster": "zonelet", "user": name}}]}, indent=1)
