@@ -85,3 +85,10 @@ int zl_p9_ring_put(struct zl_p9_ring *ring, const uint8_t *bytes, size_t length)
 	ring->page->in_prod = ring->in_prod;
 	return 1;
 }
+
+bool zl_p9_ring_took(const struct zl_p9_ring *ring, uint32_t mark)
+{
+	uint32_t queued = ring->in_prod - ring->page->in_cons;
+
+	return queued > ring->size || queued <= ring->in_prod - mark;
+}

@@ -14,6 +14,7 @@
 #ifndef ZL_STORAGE_DRIVER_P9_RING_H
 #define ZL_STORAGE_DRIVER_P9_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,5 +59,8 @@ void zl_p9_ring_taken(struct zl_p9_ring *ring, size_t length);
 
 // Puts an answer, whole. 1; 0: no room yet; -1: the ring is broken, or the answer never fits.
 int zl_p9_ring_put(struct zl_p9_ring *ring, const uint8_t *bytes, size_t length);
+
+// Whether the front end has taken all that was put when in_prod was `mark`. True of a broken ring.
+bool zl_p9_ring_took(const struct zl_p9_ring *ring, uint32_t mark);
 
 #endif

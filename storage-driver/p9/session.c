@@ -77,6 +77,10 @@ static int send_flushed(struct session *session, uint16_t tag, unsigned lane)
 	uint8_t bytes[ZL_P9_HEADER];
 	size_t length = zl_p9_encode(&message, bytes, sizeof(bytes));
 
+	// With this answer the client uses the flushed tag again: were it to see it before the
+	// answer to what was flushed, it would take that for one to the tag's next request.
+	if (session->transport->ops->settle != NULL)
+		session->transport->ops->settle(session->transport);
 	return send_answer(session, tag, lane, bytes, length);
 }
 

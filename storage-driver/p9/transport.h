@@ -25,6 +25,9 @@ struct zl_p9_transport_ops {
 	// Sends an answer whole; waits for room. Fails when the other side is gone.
 	int (*send)(struct zl_p9_transport *transport, unsigned lane, const uint8_t *bytes,
 	        size_t length, struct zl_error *err);
+	// Waits until the client has taken all answers that were sent so far, on all lanes, or the
+	// transport has ended. NULL where answers of all lanes arrive in the order of sending.
+	void (*settle)(struct zl_p9_transport *transport);
 	// Makes whoever receives or sends return: from any thread, also in a signal's stead.
 	void (*stop)(struct zl_p9_transport *transport);
 	void (*close)(struct zl_p9_transport *transport);

@@ -316,6 +316,22 @@ static int send_message(struct zl_p9_transport *transport, unsigned lane, const 
 	return 0;
 }
 
+// The front end handles each ring by itself: an answer on one may be seen before an earlier one on
+// another.
+static void settle(struct zl_p9_transport *transport)
+{
+	struct xen_transport *self = (struct xen_transport *)transport;
+
+	pthread_mutex_lock(&self->lock);
+	for (size_t i = 0; i < self->ring_count; i++) {
+		uint32_t mark = self->rings[i].in_prod;
+
+		while (!zl_p9_ring_took(&self->rings[i], mark) && !self->ended)
+			pthread_cond_wait(&self->event, &self->lock);
+	}
+	pthread_mutex_unlock(&self->lock);
+}
+
 static void stop(struct zl_p9_transport *transport)
 {
 	struct xen_transport *self = (struct xen_transport *)transport;
@@ -361,6 +377,7 @@ static const struct zl_p9_transport_ops ops = {
         .start = start,
         .receive = receive,
         .send = send_message,
+        .settle = settle,
         .stop = stop,
         .close = close_transport,
 };

@@ -160,6 +160,31 @@ START_TEST(a_full_ring_takes_no_more_and_a_new_server_goes_on)
 }
 END_TEST
 
+START_TEST(the_front_end_has_taken_what_was_put)
+{
+	struct fixture f;
+	uint8_t bytes[SIZE];
+	uint32_t mark;
+
+	open_at(&f, UINT32_MAX - 8);
+	fill(bytes, SIZE);
+	ck_assert(zl_p9_ring_took(&f.ring, f.ring.in_prod));
+	ck_assert_int_eq(zl_p9_ring_put(&f.ring, bytes, 20), 1);
+	mark = f.ring.in_prod;
+	ck_assert(!zl_p9_ring_took(&f.ring, mark));
+	ck_assert_int_eq(zl_p9_ring_put(&f.ring, bytes, 7), 1);
+	f.page->in_cons += 19;
+	ck_assert(!zl_p9_ring_took(&f.ring, mark));
+	f.page->in_cons += 1;
+	ck_assert(zl_p9_ring_took(&f.ring, mark));
+	ck_assert(!zl_p9_ring_took(&f.ring, f.ring.in_prod));
+	// A front end that claims to have read what was not written keeps nobody waiting.
+	f.page->in_cons += 100;
+	ck_assert(zl_p9_ring_took(&f.ring, f.ring.in_prod));
+	close_it(&f);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("9pfs ring");
@@ -172,6 +197,7 @@ int main(void)
 	tcase_add_test(tcase, impossible_indexes_and_lengths_break_it);
 	tcase_add_test(tcase, a_size_that_changes_is_not_believed);
 	tcase_add_test(tcase, a_full_ring_takes_no_more_and_a_new_server_goes_on);
+	tcase_add_test(tcase, the_front_end_has_taken_what_was_put);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
