@@ -66,6 +66,17 @@ void zl_p9_ring_taken(struct zl_p9_ring *ring, size_t length)
 	ring->page->out_cons = ring->out_cons;
 }
 
+uint32_t zl_p9_ring_end(const struct zl_p9_ring *ring)
+{
+	return ring->page->out_prod;
+}
+
+bool zl_p9_ring_reached(const struct zl_p9_ring *ring, uint32_t end)
+{
+	// The indexes go round.
+	return (int32_t)(ring->out_cons - end) >= 0;
+}
+
 int zl_p9_ring_put(struct zl_p9_ring *ring, const uint8_t *bytes, size_t length)
 {
 	uint32_t queued = ring->in_prod - ring->page->in_cons;

@@ -57,6 +57,11 @@ int64_t zl_p9_ring_next(const struct zl_p9_ring *ring, size_t limit);
 void zl_p9_ring_copy(const struct zl_p9_ring *ring, uint8_t *bytes, size_t length);
 void zl_p9_ring_taken(struct zl_p9_ring *ring, size_t length);
 
+// Where the requests end that the front end has put so far; and whether all up to such a place have
+// been taken.
+uint32_t zl_p9_ring_end(const struct zl_p9_ring *ring);
+bool zl_p9_ring_reached(const struct zl_p9_ring *ring, uint32_t end);
+
 // Puts an answer, whole. 1; 0: no room yet; -1: the ring is broken, or the answer never fits.
 int zl_p9_ring_put(struct zl_p9_ring *ring, const uint8_t *bytes, size_t length);
 

@@ -15,10 +15,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "storage-driver/p9/hold.h"
 #include "storage-driver/p9/message.h"
 #include "storage-driver/p9/ring.h"
 
-enum { RINGS_MAX = 8, STATE_INITIALISED = 3, STATE_CONNECTED = 4, STATE_CLOSING = 5 };
+enum { STATE_INITIALISED = 3, STATE_CONNECTED = 4, STATE_CLOSING = 5 };
 
 struct xen_transport {
 	struct zl_p9_transport transport;
@@ -27,8 +28,9 @@ struct xen_transport {
 	xengnttab_handle *grants;
 	xenevtchn_handle *events;
 	size_t ring_count;
-	struct zl_p9_ring rings[RINGS_MAX];
-	evtchn_port_t ports[RINGS_MAX];
+	struct zl_p9_ring rings[ZL_P9_RINGS_MAX];
+	evtchn_port_t ports[ZL_P9_RINGS_MAX];
+	struct zl_p9_hold hold; // the receiving thread's
 	int stop_fd;
 	pthread_t waiter; // reads events
 	bool has_waiter;
@@ -187,7 +189,7 @@ static int connect_rings(
 	uint32_t count;
 	uint32_t order_max;
 
-	if (read_number(nodes, nodes->front, "num-rings", RINGS_MAX, &count, err) < 0 ||
+	if (read_number(nodes, nodes->front, "num-rings", ZL_P9_RINGS_MAX, &count, err) < 0 ||
 	        read_number(nodes, nodes->back, "max-ring-page-order", ZL_P9_RING_ORDER_MAX,
 	                &order_max, err) < 0)
 		return -1;
@@ -282,18 +284,31 @@ static int receive(struct zl_p9_transport *transport, size_t limit, uint8_t **re
         size_t *ret_length, unsigned *ret_lane, struct zl_error *err)
 {
 	struct xen_transport *self = (struct xen_transport *)transport;
+	struct zl_p9_held held;
 	int ring;
 
-	pthread_mutex_lock(&self->lock);
-	while ((ring = find_request(self, limit, ret_length)) == -1 && !self->ended)
-		pthread_cond_wait(&self->event, &self->lock);
-	pthread_mutex_unlock(&self->lock);
-	if (ring == -1)
-		return 0;
-	if (ring == -2)
-		return broken(self, (self->next + self->ring_count - 1) % self->ring_count, err);
-	*ret_lane = (unsigned)ring;
-	return take(self, (size_t)ring, *ret_length, ret, err);
+	do {
+		if (zl_p9_hold_next(&self->hold, self->rings, self->ring_count, &held)) {
+			*ret = held.bytes;
+			*ret_length = held.length;
+			*ret_lane = held.ring;
+			return 1;
+		}
+		pthread_mutex_lock(&self->lock);
+		while ((ring = find_request(self, limit, ret_length)) == -1 && !self->ended)
+			pthread_cond_wait(&self->event, &self->lock);
+		pthread_mutex_unlock(&self->lock);
+		if (ring == -1)
+			return 0;
+		if (ring == -2)
+			return broken(
+			        self, (self->next + self->ring_count - 1) % self->ring_count, err);
+		*ret_lane = (unsigned)ring;
+		if (take(self, (size_t)ring, *ret_length, ret, err) < 0)
+			return -1;
+	} while (zl_p9_hold_add(
+	        &self->hold, self->rings, self->ring_count, *ret_lane, *ret, *ret_length));
+	return 1;
 }
 
 static int send_message(struct zl_p9_transport *transport, unsigned lane, const uint8_t *bytes,
@@ -354,6 +369,7 @@ static void close_transport(struct zl_p9_transport *transport)
 	if (self->grants != NULL)
 		(void)xengnttab_close(self->grants);
 	(void)zl_close(self->stop_fd);
+	zl_p9_hold_clear(&self->hold);
 	pthread_cond_destroy(&self->event);
 	pthread_mutex_destroy(&self->lock);
 	free(self);
