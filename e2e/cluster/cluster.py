@@ -57,7 +57,8 @@ class Cluster:
         self.network = net
         self.stack.callback(net.close)
         net.address(network.GATEWAY)
-        net.address(network.LAB_NODE)
+        # QEMU passes a client's address on, and a node drops what comes from its own.
+        net.address(network.LAB_NODE, source=network.GATEWAY)
         self.stack.callback(self._keep_logs, directory)
         self.control = controlplane.ControlPlane(directory, net, programs("etcd"), kubernetes, network.GATEWAY)
         self.stack.callback(self.control.close)

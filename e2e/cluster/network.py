@@ -25,9 +25,12 @@ class Network:
             subprocess.run(["ip", "netns", "add", name], check=True)
             self.run(["ip", "link", "set", "lo", "up"])
 
-    def address(self, address):
-        """Gives the loopback one more address."""
+    def address(self, address, source=None):
+        """Gives the loopback one more address; who connects to it from here comes from `source`."""
         self.run(["ip", "address", "add", f"{address}/32", "dev", "lo"])
+        if source:
+            self.run(["ip", "route", "replace", "local", address, "dev", "lo", "table", "local", "proto", "kernel",
+                      "scope", "host", "src", source])
 
     def inside(self, argv):
         return ["nsenter", f"--net={self.path}", "--", *argv]
