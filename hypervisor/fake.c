@@ -1,85 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/fake.h"
-
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "hypervisor/domain_config.h"
+#include "hypervisor/fake_parts.h"
 #include "hypervisor/watch.h"
 
-enum { MAX_DISKS = 64, MAX_NICS = 8, HOST_CPUS = 8 };
+enum { HOST_CPUS = 8 };
 
 static const uint64_t HOST_MEMORY = UINT64_C(64) << 30;
 
-struct fake_disk {
-	char *vdev; // NULL: the slot is free
-	char *path;
-	bool readonly;
-};
-
-struct fake_nic {
-	char *ifname; // NULL: the slot is free
-	int devid;
-};
-
-struct fake_domain {
-	struct zl_domain_info info;
-	char *cmdline;
-	struct zl_domain_size size; // by a resize
-	bool resized;
-	struct fake_disk disks[MAX_DISKS];
-	struct fake_nic nics[MAX_NICS];
-	struct fake_domain *next;
-};
-
-// What a test has in store for one operation.
-struct script {
-	unsigned calls;
-	unsigned skip;
-	unsigned times;
-	enum zl_code code;
-	int hold_fd;   // eventfd, readable once released; -1: no hold
-	unsigned held; // calls that wait
-};
-
-struct fake {
-	struct zl_hypervisor base;
-	pthread_mutex_t lock; // all below
-	pthread_cond_t held_changed;
-	struct script scripts[ZL_FAKE_OP_COUNT];
-	struct fake_domain *domains;
-	uint32_t next_domid;
-	uint64_t memory;
-	bool has_pvh;
-	struct zl_watches *watches;
-};
-
-static const char *const op_names[ZL_FAKE_OP_COUNT] = {"domain_create", "domain_unpause",
-        "domain_destroy", "domain_info", "domain_list", "domain_resize", "domain_watch", "disk_add",
-        "disk_remove", "nic_add", "nic_remove", "share_add", "share_remove", "host_info"};
-
-static struct fake *fake_of(struct zl_hypervisor *hv)
+struct fake *zl_fake_of(struct zl_hypervisor *hv)
 {
 	return (struct fake *)hv;
 }
 
-static void auto_unlock(pthread_mutex_t **lock)
+void zl_fake_unlock(pthread_mutex_t **lock)
 {
 	pthread_mutex_unlock(*lock);
 }
 
-// Holds the fake's lock to the end of the block.
-#define LOCKED(fake)                                                                               \
-	__attribute__((cleanup(auto_unlock))) pthread_mutex_t *locked = &(fake)->lock;             \
-	pthread_mutex_lock(locked)
-
-static struct fake_domain **find(struct fake *fake, uint32_t domid)
+struct fake_domain **zl_fake_place(struct fake *fake, uint32_t domid)
 {
 	struct fake_domain **at = &fake->domains;
 
@@ -90,130 +35,16 @@ static struct fake_domain **find(struct fake *fake, uint32_t domid)
 
 static struct fake_domain *need(struct fake *fake, uint32_t domid, struct zl_error *err)
 {
-	struct fake_domain *domain = *find(fake, domid);
+	struct fake_domain *domain = *zl_fake_place(fake, domid);
 
 	if (domain == NULL)
 		zl_error_set(err, ZL_NOT_FOUND, "there is no domain %u", (unsigned)domid);
 	return domain;
 }
 
-// ---- scripts
-
-// The start of every operation: waits while the test holds it, then fails if the test wants it.
-static int enter(
-        struct fake *fake, enum zl_fake_op op, const struct zl_cancel *cancel, struct zl_error *err)
-{
-	struct script *script = &fake->scripts[op];
-	int hold_fd;
-
-	pthread_mutex_lock(&fake->lock);
-	script->calls++;
-	hold_fd = script->hold_fd;
-	if (hold_fd >= 0) {
-		int ready;
-
-		script->held++;
-		pthread_cond_broadcast(&fake->held_changed);
-		pthread_mutex_unlock(&fake->lock);
-		ready = zl_cancel_poll(cancel, hold_fd, POLLIN, -1, err);
-		pthread_mutex_lock(&fake->lock);
-		script->held--;
-		pthread_cond_broadcast(&fake->held_changed);
-		if (ready < 0) {
-			pthread_mutex_unlock(&fake->lock);
-			return -1;
-		}
-	}
-	if (script->times > 0 && script->skip > 0) {
-		script->skip--;
-	} else if (script->times > 0) {
-		enum zl_code code = script->code;
-
-		script->times--;
-		pthread_mutex_unlock(&fake->lock);
-		return zl_error_set(err, code, "%s fails as scripted", op_names[op]);
-	}
-	pthread_mutex_unlock(&fake->lock);
-	return zl_cancel_check(cancel, err);
-}
-
-void zl_fake_fail(struct zl_hypervisor *hv, enum zl_fake_op op, unsigned skip, unsigned times,
-        enum zl_code code)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	fake->scripts[op].skip = skip;
-	fake->scripts[op].times = times;
-	fake->scripts[op].code = code;
-}
-
-int zl_fake_hold(struct zl_hypervisor *hv, enum zl_fake_op op, struct zl_error *err)
-{
-	struct fake *fake = fake_of(hv);
-	LOCKED(fake);
-
-	if (fake->scripts[op].hold_fd >= 0)
-		return 0;
-	fake->scripts[op].hold_fd = eventfd(0, EFD_CLOEXEC);
-	return fake->scripts[op].hold_fd < 0 ? zl_error_errno(err, errno, "make an eventfd") : 0;
-}
-
-// The fd stays open until all who poll it have left.
-void zl_fake_release(struct zl_hypervisor *hv, enum zl_fake_op op)
-{
-	struct fake *fake = fake_of(hv);
-	struct script *script = &fake->scripts[op];
-	uint64_t one = 1;
-	int fd;
-	LOCKED(fake);
-
-	fd = script->hold_fd;
-	script->hold_fd = -1;
-	if (fd < 0)
-		return;
-	(void)!write(fd, &one, sizeof(one));
-	while (script->held > 0)
-		pthread_cond_wait(&fake->held_changed, &fake->lock);
-	(void)zl_close(fd);
-}
-
-void zl_fake_await_held(struct zl_hypervisor *hv, enum zl_fake_op op, unsigned count)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	while (fake->scripts[op].held < count)
-		pthread_cond_wait(&fake->held_changed, &fake->lock);
-}
-
-unsigned zl_fake_calls(struct zl_hypervisor *hv, enum zl_fake_op op)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	return fake->scripts[op].calls;
-}
-
-void zl_fake_set_memory(struct zl_hypervisor *hv, uint64_t bytes)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	fake->memory = bytes;
-}
-
-void zl_fake_set_pvh(struct zl_hypervisor *hv, bool has_pvh)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	fake->has_pvh = has_pvh;
-}
-
 // ---- devices
 
-static struct fake_disk *find_disk(struct fake_domain *domain, const char *vdev)
+struct fake_disk *zl_fake_find_disk(struct fake_domain *domain, const char *vdev)
 {
 	for (size_t i = 0; i < MAX_DISKS; i++) {
 		struct fake_disk *disk = &domain->disks[i];
@@ -236,10 +67,10 @@ static int put_disk(struct fake_domain *domain, const struct zl_disk *from, stru
 {
 	struct fake_disk *disk;
 
-	if (find_disk(domain, from->vdev) != NULL)
+	if (zl_fake_find_disk(domain, from->vdev) != NULL)
 		return zl_error_set(err, ZL_ALREADY_EXISTS, "domain %u has a disk %s already",
 		        (unsigned)domain->info.domid, from->vdev);
-	disk = find_disk(domain, NULL);
+	disk = zl_fake_find_disk(domain, NULL);
 	if (disk == NULL)
 		return zl_error_set(err, ZL_RESOURCE_EXHAUSTED,
 		        "domain %u has %d disks, the most it can have",
@@ -253,7 +84,7 @@ static int put_disk(struct fake_domain *domain, const struct zl_disk *from, stru
 	return -1;
 }
 
-static struct fake_nic *find_nic(struct fake_domain *domain, int devid)
+struct fake_nic *zl_fake_find_nic(struct fake_domain *domain, int devid)
 {
 	for (size_t i = 0; i < MAX_NICS; i++) {
 		if (domain->nics[i].ifname != NULL && domain->nics[i].devid == devid)
@@ -266,7 +97,7 @@ static int put_nic(struct fake_domain *domain, const struct zl_nic *from, struct
 {
 	struct fake_nic *nic = domain->nics;
 
-	if (find_nic(domain, from->devid) != NULL)
+	if (zl_fake_find_nic(domain, from->devid) != NULL)
 		return zl_error_set(err, ZL_ALREADY_EXISTS,
 		        "domain %u has a network interface %d already",
 		        (unsigned)domain->info.domid, from->devid);
@@ -391,11 +222,11 @@ static struct fake_domain *new_domain(
 static int domain_create(struct zl_hypervisor *hv, const struct zl_domain_config *config,
         const struct zl_cancel *cancel, uint32_t *ret_domid, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
 	if (zl_domain_config_check(config, err) < 0 ||
-	        enter(fake, ZL_FAKE_DOMAIN_CREATE, cancel, err) < 0)
+	        zl_fake_enter(fake, ZL_FAKE_DOMAIN_CREATE, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
 	if (check_room(fake, config, err) < 0)
@@ -411,10 +242,10 @@ static int domain_create(struct zl_hypervisor *hv, const struct zl_domain_config
 
 static int domain_unpause(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
-	if (enter(fake, ZL_FAKE_DOMAIN_UNPAUSE, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_UNPAUSE, NULL, err) < 0)
 		return -1;
 	LOCKED(fake);
 	domain = need(fake, domid, err);
@@ -426,14 +257,14 @@ static int domain_unpause(struct zl_hypervisor *hv, uint32_t domid, struct zl_er
 
 static int domain_destroy(struct zl_hypervisor *hv, uint32_t domid, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
-	if (enter(fake, ZL_FAKE_DOMAIN_DESTROY, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_DESTROY, NULL, err) < 0)
 		return -1;
 	{
 		LOCKED(fake);
-		if (*find(fake, domid) != NULL)
-			remove_domain(find(fake, domid));
+		if (*zl_fake_place(fake, domid) != NULL)
+			remove_domain(zl_fake_place(fake, domid));
 	}
 	zl_watches_wake(fake->watches);
 	return 0;
@@ -442,10 +273,10 @@ static int domain_destroy(struct zl_hypervisor *hv, uint32_t domid, struct zl_er
 static int domain_info(
         struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_info *ret, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
-	if (enter(fake, ZL_FAKE_DOMAIN_INFO, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_INFO, NULL, err) < 0)
 		return -1;
 	LOCKED(fake);
 	domain = need(fake, domid, err);
@@ -458,11 +289,11 @@ static int domain_info(
 static int domain_list(struct zl_hypervisor *hv, struct zl_domain_info **ret, size_t *ret_count,
         struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct zl_domain_info *list;
 	size_t count = 0;
 
-	if (enter(fake, ZL_FAKE_DOMAIN_LIST, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_LIST, NULL, err) < 0)
 		return -1;
 	LOCKED(fake);
 	for (const struct fake_domain *d = fake->domains; d != NULL; d = d->next)
@@ -486,32 +317,32 @@ static enum zl_domain_end look(void *user, uint32_t domid)
 	struct fake_domain *domain;
 
 	LOCKED(fake);
-	domain = *find(fake, domid);
+	domain = *zl_fake_place(fake, domid);
 	return domain != NULL ? domain->info.end : ZL_DOMAIN_GONE;
 }
 
 static int domain_watch(struct zl_hypervisor *hv, uint32_t domid, zl_domain_event *event,
         void *user, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
-	if (enter(fake, ZL_FAKE_DOMAIN_WATCH, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_WATCH, NULL, err) < 0)
 		return -1;
 	return zl_watches_add(fake->watches, domid, event, user, err);
 }
 
 static void domain_unwatch(struct zl_hypervisor *hv, uint32_t domid)
 {
-	zl_watches_remove(fake_of(hv)->watches, domid);
+	zl_watches_remove(zl_fake_of(hv)->watches, domid);
 }
 
 void zl_fake_end(struct zl_hypervisor *hv, uint32_t domid, enum zl_domain_end end)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
 	{
 		LOCKED(fake);
-		struct fake_domain **at = find(fake, domid);
+		struct fake_domain **at = zl_fake_place(fake, domid);
 
 		if (*at != NULL && end == ZL_DOMAIN_GONE)
 			remove_domain(at);
@@ -526,10 +357,10 @@ void zl_fake_end(struct zl_hypervisor *hv, uint32_t domid, enum zl_domain_end en
 static int disk_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_disk *disk,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
-	if (zl_disk_check(disk, err) < 0 || enter(fake, ZL_FAKE_DISK_ADD, cancel, err) < 0)
+	if (zl_disk_check(disk, err) < 0 || zl_fake_enter(fake, ZL_FAKE_DISK_ADD, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
 	domain = need(fake, domid, err);
@@ -539,15 +370,15 @@ static int disk_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_di
 static int disk_remove(struct zl_hypervisor *hv, uint32_t domid, const char *vdev,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 	struct fake_disk *disk;
 
-	if (enter(fake, ZL_FAKE_DISK_REMOVE, cancel, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DISK_REMOVE, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
-	domain = *find(fake, domid);
-	disk = domain != NULL ? find_disk(domain, vdev) : NULL;
+	domain = *zl_fake_place(fake, domid);
+	disk = domain != NULL ? zl_fake_find_disk(domain, vdev) : NULL;
 	if (disk != NULL)
 		drop_disk(disk);
 	return 0;
@@ -556,10 +387,10 @@ static int disk_remove(struct zl_hypervisor *hv, uint32_t domid, const char *vde
 static int nic_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic *nic,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
-	if (zl_nic_check(nic, err) < 0 || enter(fake, ZL_FAKE_NIC_ADD, cancel, err) < 0)
+	if (zl_nic_check(nic, err) < 0 || zl_fake_enter(fake, ZL_FAKE_NIC_ADD, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
 	domain = need(fake, domid, err);
@@ -569,15 +400,15 @@ static int nic_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_nic
 static int nic_remove(struct zl_hypervisor *hv, uint32_t domid, int devid,
         const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 	struct fake_nic *nic;
 
-	if (enter(fake, ZL_FAKE_NIC_REMOVE, cancel, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_NIC_REMOVE, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
-	domain = *find(fake, domid);
-	nic = domain != NULL ? find_nic(domain, devid) : NULL;
+	domain = *zl_fake_place(fake, domid);
+	nic = domain != NULL ? zl_fake_find_nic(domain, devid) : NULL;
 	if (nic != NULL) {
 		free(nic->ifname);
 		*nic = (struct fake_nic){0};
@@ -607,10 +438,10 @@ static int resize(struct fake *fake, struct fake_domain *domain, const struct zl
 static int domain_resize(struct zl_hypervisor *hv, uint32_t domid,
         const struct zl_domain_size *size, const struct zl_cancel *cancel, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 	struct fake_domain *domain;
 
-	if (enter(fake, ZL_FAKE_DOMAIN_RESIZE, cancel, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_DOMAIN_RESIZE, cancel, err) < 0)
 		return -1;
 	LOCKED(fake);
 	domain = need(fake, domid, err);
@@ -620,10 +451,10 @@ static int domain_resize(struct zl_hypervisor *hv, uint32_t domid,
 static int share_add(struct zl_hypervisor *hv, uint32_t domid, const struct zl_share_device *share,
         struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
 	(void)share;
-	if (enter(fake, ZL_FAKE_SHARE_ADD, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_SHARE_ADD, NULL, err) < 0)
 		return -1;
 	LOCKED(fake);
 	return need(fake, domid, err) != NULL ? 0 : -1;
@@ -634,14 +465,14 @@ static int share_remove(
 {
 	(void)domid;
 	(void)devid;
-	return enter(fake_of(hv), ZL_FAKE_SHARE_REMOVE, NULL, err);
+	return zl_fake_enter(zl_fake_of(hv), ZL_FAKE_SHARE_REMOVE, NULL, err);
 }
 
 static int host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct zl_error *err)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
-	if (enter(fake, ZL_FAKE_HOST_INFO, NULL, err) < 0)
+	if (zl_fake_enter(fake, ZL_FAKE_HOST_INFO, NULL, err) < 0)
 		return -1;
 	LOCKED(fake);
 	*ret = (struct zl_host_info){
@@ -654,88 +485,11 @@ static int host_info(struct zl_hypervisor *hv, struct zl_host_info *ret, struct 
 	return 0;
 }
 
-// ---- what a test looks at
-
-int64_t zl_fake_find(struct zl_hypervisor *hv, const char *name)
-{
-	struct fake *fake = fake_of(hv);
-
-	LOCKED(fake);
-	for (const struct fake_domain *d = fake->domains; d != NULL; d = d->next) {
-		if (strcmp(d->info.name, name) == 0)
-			return d->info.domid;
-	}
-	return -1;
-}
-
-size_t zl_fake_domain_count(struct zl_hypervisor *hv)
-{
-	struct fake *fake = fake_of(hv);
-	size_t count = 0;
-
-	LOCKED(fake);
-	for (const struct fake_domain *d = fake->domains; d != NULL; d = d->next)
-		count++;
-	return count;
-}
-
-bool zl_fake_disk(struct zl_hypervisor *hv, uint32_t domid, const char *vdev, char *out_path,
-        size_t size, bool *ret_readonly)
-{
-	struct fake *fake = fake_of(hv);
-	struct fake_domain *domain;
-	struct fake_disk *disk;
-
-	LOCKED(fake);
-	domain = *find(fake, domid);
-	disk = domain != NULL ? find_disk(domain, vdev) : NULL;
-	(void)snprintf(out_path, size, "%s", disk != NULL ? disk->path : "");
-	if (ret_readonly != NULL)
-		*ret_readonly = disk != NULL && disk->readonly;
-	return disk != NULL;
-}
-
-bool zl_fake_nic(struct zl_hypervisor *hv, uint32_t domid, int devid, char *out_ifname, size_t size)
-{
-	struct fake *fake = fake_of(hv);
-	struct fake_domain *domain;
-	struct fake_nic *nic;
-
-	LOCKED(fake);
-	domain = *find(fake, domid);
-	nic = domain != NULL ? find_nic(domain, devid) : NULL;
-	(void)snprintf(out_ifname, size, "%s", nic != NULL ? nic->ifname : "");
-	return nic != NULL;
-}
-
-bool zl_fake_size(struct zl_hypervisor *hv, uint32_t domid, struct zl_domain_size *ret)
-{
-	struct fake *fake = fake_of(hv);
-	struct fake_domain *domain;
-
-	LOCKED(fake);
-	domain = *find(fake, domid);
-	if (domain == NULL || !domain->resized)
-		return false;
-	*ret = domain->size;
-	return true;
-}
-
-void zl_fake_cmdline(struct zl_hypervisor *hv, uint32_t domid, char *out, size_t size)
-{
-	struct fake *fake = fake_of(hv);
-	struct fake_domain *domain;
-
-	LOCKED(fake);
-	domain = *find(fake, domid);
-	(void)snprintf(out, size, "%s", domain != NULL ? domain->cmdline : "");
-}
-
 // ---- open and close
 
 static void close_fake(struct zl_hypervisor *hv)
 {
-	struct fake *fake = fake_of(hv);
+	struct fake *fake = zl_fake_of(hv);
 
 	zl_watches_stop(fake->watches);
 	while (fake->domains != NULL)

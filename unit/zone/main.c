@@ -13,6 +13,7 @@ int main(void)
 	suite_add_tcase(suite, stream_tests());
 	suite_add_tcase(suite, message_tests());
 	suite_add_tcase(suite, client_tests());
+	suite_add_tcase(suite, client_lies_tests());
 	suite_add_tcase(suite, user_tests());
 	suite_add_tcase(suite, spec_tests());
 	suite_add_tcase(suite, command_tests());

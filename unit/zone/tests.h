@@ -9,6 +9,7 @@ TCase *frame_tests(void);
 TCase *stream_tests(void);
 TCase *message_tests(void);
 TCase *client_tests(void);
+TCase *client_lies_tests(void);
 TCase *user_tests(void);
 TCase *spec_tests(void);
 TCase *command_tests(void);
