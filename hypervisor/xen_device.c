@@ -266,7 +266,6 @@ int zl_xen_devices_add(struct zl_xen_context *context, const char *script, uint3
 		return zl_error_nomem(err);
 	if (prepare_all(config, domid, script, attaches, err) < 0)
 		return -1;
-	// NOLINTNEXTLINE(clang-analyzer-unix.Malloc): zl_auto frees it
 	return attach_all(context, attaches, count, cancel, err);
 }
 

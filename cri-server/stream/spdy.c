@@ -50,7 +50,7 @@ static struct stream *find(struct spdy *spdy, uint32_t id)
 
 static void drop(struct spdy *spdy, struct stream *stream)
 {
-	// NOLINTNEXTLINE(clang-analyzer-core.NullDereference,clang-analyzer-unix.Malloc)
+	// NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
 	HASH_DEL(spdy->streams, stream);
 	free(stream);
 }

@@ -16,7 +16,6 @@ import subprocess
 
 from lab import LabError, cache
 
-VERSION = "v1.36.3"
 SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
 DNS_SERVICE = "10.96.0.10"

@@ -78,6 +78,7 @@ class Cluster:
         build = native.build_directory()
         if not build:
             raise LabError("zoneletd is not built: run `make build` first")
+        native.use_machine_cgroups()
         self.stack.enter_context(native.alone())
         here = native.Native(build, self.registries, [f"{node.HOST}:{node.PLAIN}"])
         self.stack.callback(here.close)
@@ -103,6 +104,10 @@ class Cluster:
             return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
         self.kubectl.wait("the node's Ready", ready, READY_PATIENCE)
         self.kubectl.wait("the account default", lambda: self.kubectl("get", "serviceaccount", "default"), 60)
+
+    def node_lease(self):
+        """When the kubelet renewed its lease last."""
+        return self.kubectl.get("-n", "kube-node-lease", "lease", node.NAME)["spec"]["renewTime"]
 
     def empty(self):
         """Waits until nothing runs but what the cluster began with; raises LabError when something stays.

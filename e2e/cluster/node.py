@@ -22,6 +22,12 @@ from .network import GATEWAY, LAB_NODE
 NAME = "node"
 SOCKET = "/run/zonelet/zoneletd.sock"
 HOST_NAMESPACES = ["kube-system"]
+# Of the node in the lab.
+UNIT = """[Service]
+ExecStart=/opt/kubernetes/kubelet {}
+Restart=always
+KillMode=process
+"""
 
 
 def kubelet_config(directory, socket, **more):
@@ -85,7 +91,8 @@ class Zones:
         put(f"{directory}/kubelet.conf", self.keys.kubeconfig("node", GATEWAY))
         with open(self.keys.path("ca.crt"), encoding="ascii") as file:
             put(f"{directory}/ca.crt", file.read())
-        self.machine.run("systemctl restart zoneletd", timeout=300)
+        put("/run/systemd/system/kubelet.service", UNIT.format(" ".join(kubelet_arguments(directory))))
+        self.machine.run("systemctl daemon-reload && systemctl restart zoneletd", timeout=300)
         self.machine.run("blockdev --flushbufs /dev/vdb && mkdir -p /opt/kubernetes && "
                          "mount -t erofs -o ro /dev/vdb /opt/kubernetes")
 
@@ -93,9 +100,7 @@ class Zones:
         self.machine.run(["sh", "-c", 'mkdir -p "$(dirname "$1")" && exec cat >"$1"', "sh", path], input=text)
 
     def start_kubelet(self):
-        self.machine.run(["systemd-run", "--quiet", "--unit=kubelet", "--property=Restart=always",
-                          "--property=KillMode=process", "/opt/kubernetes/kubelet",
-                          *kubelet_arguments("/var/lib/kubelet")])
+        self.machine.run("systemctl start kubelet")
 
     def stop_kubelet(self):
         self.machine.run("systemctl stop kubelet")

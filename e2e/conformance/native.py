@@ -8,7 +8,7 @@ import time
 
 from images import critest as images
 from images.serve import Registries
-from native import Native, alone, build_directory, difference, picture
+from native import Native, alone, build_directory, difference, picture, use_machine_cgroups
 
 from . import OUTPUT, report
 from .report import Spec
@@ -92,6 +92,7 @@ def run(options):
     build = build_directory()
     if not build:
         sys.exit("critest: zoneletd is not built: run `make test-unit` or `make build` first")
+    use_machine_cgroups()
     with alone(), Registries(images=images.made()) as registries:
         results = [_one_run(options, registries, build, f"{OUTPUT}/host-{number}") for number in range(1, options.runs + 1)]
     return all(results)

@@ -71,8 +71,6 @@ def profiles(node):
     return node.run("cut -d' ' -f1 /sys/kernel/security/apparmor/profiles").stdout.split()
 
 
-@pytest.mark.leaves(r"loop: /usr/lib/zonelet/zone-root\.erofs \(deleted\)",
-                    "the zone root's loop device outlives the package")
 def test_default_profile(parser):
     node = parser
     node.run("apparmor_parser -r /etc/apparmor.d/crun")  # as Debian loads it at boot

@@ -89,7 +89,7 @@ def suites(volumes):  # noqa: F811
     path = subprocess.run([f"{REPO}/tools/posix-suites", "--path"], check=True, capture_output=True,
                           text=True).stdout.strip()
     if not os.path.isdir(path):
-        pytest.fail("the suites are not built: run `tools/setup suites-root posix-suites` first", pytrace=False)
+        (pytest.fail if ALL else pytest.skip)("the suites are not built: `tools/posix-suites` says why")
     volumes.run(["mkdir", "-p", f"{ROOT}/suites"])
     for name in ("pjdfstest", "fsx"):
         volumes.put(f"{path}/{name}", f"{ROOT}/suites/{name}")

@@ -169,7 +169,7 @@ def test_command_not_found(node):
     container = pod.container(IMAGE, ["/no/such/program"], start=False)
     with pytest.raises(CrictlError, match="pod nocommand.default.[0-9a-f]{12}, container main: .*/no/such/program") as error:
         node.crictl("start", container)
-    assert error.value.code in ("NotFound", "InvalidArgument"), str(error.value)
+    assert error.value.code == "NotFound", str(error.value)
     status = node.crictl.json("inspect", container)["status"]
     assert (status["state"], status["exitCode"], status["reason"]) == ("CONTAINER_EXITED", 128, "StartError")
     pod.remove()

@@ -6,7 +6,6 @@
 
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
 
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of reading
 static const struct {
 	enum zl_stream_kind kind;
 	struct zl_stream_offer offer;
@@ -54,7 +53,6 @@ START_TEST(the_clients_first_that_is_ours)
 }
 END_TEST
 
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of reading
 static const struct {
 	enum zl_stream_kind kind;
 	struct zl_stream_offer offer;

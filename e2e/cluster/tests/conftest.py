@@ -65,6 +65,10 @@ class Namespace:
             return status
         return self.wait(f"phase {phase} of pod {name}", there, patience)
 
+    def container(self, pod):
+        """The status of the pod's first container; one without anything in it before there is one."""
+        return next(iter(self.get("pod", pod)["status"].get("containerStatuses", ())), {})
+
     def log(self, pod, *words):
         return self("logs", pod, *words)
 

@@ -2,7 +2,6 @@
 """What a user of the cluster does with pods."""
 
 import subprocess
-import time
 
 from cluster.pod import container, deployment, pod
 
@@ -66,8 +65,8 @@ def test_failing_container_backs_off(namespace):
     namespace.apply(pod("broken", container("exit 3")))
 
     def backing_off():
-        status = namespace.get("pod", "broken")["status"]["containerStatuses"][0]
-        return status if status["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff" else None
+        status = namespace.container("broken")
+        return status if status.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff" else None
     status = namespace.wait("CrashLoopBackOff", backing_off)
     assert status["lastState"]["terminated"]["exitCode"] == 3
     assert status["restartCount"] >= 1
@@ -84,14 +83,12 @@ def test_probes_restart_and_hold_back(namespace):
     main["livenessProbe"] = {"exec": {"command": ["test", "-e", "/tmp/live"]}, "periodSeconds": 1, "failureThreshold": 2}
     main["readinessProbe"] = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1}
     namespace.apply(pod("probed", main))
-    namespace.wait("the container's start", lambda: namespace.get("pod", "probed")["status"].get(
-        "containerStatuses", [{}])[0].get("started"))
-    assert not namespace.get("pod", "probed")["status"]["containerStatuses"][0]["ready"]
+    namespace.wait("the container's start", lambda: namespace.container("probed").get("started"))
+    assert not namespace.container("probed")["ready"]
     namespace("exec", "probed", "--", "touch", "/tmp/ready")
     namespace.wait_pod("probed")
     namespace("exec", "probed", "--", "rm", "/tmp/live")
-    namespace.wait("a restart by the liveness probe", lambda: namespace.get("pod", "probed")["status"][
-        "containerStatuses"][0]["restartCount"])
+    namespace.wait("a restart by the liveness probe", lambda: namespace.container("probed")["restartCount"])
 
 
 def test_deployment_rolls(namespace):
@@ -123,8 +120,9 @@ def test_restart_of_the_runtime_and_the_kubelet_keeps_pods(cluster, namespace):
     before = namespace.wait_pod("kept")["containerStatuses"][0]["containerID"]
     cluster.node.restart_runtime()
     cluster.node.stop_kubelet()
+    renewed = cluster.node_lease()
     cluster.node.start_kubelet()
-    time.sleep(10)
+    namespace.wait("the new kubelet's lease", lambda: cluster.node_lease() != renewed)
     cluster.wait_node()
     after = namespace.wait_pod("kept")["containerStatuses"][0]
     assert (after["containerID"], after["restartCount"]) == (before, 0)
