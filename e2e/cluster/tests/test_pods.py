@@ -126,4 +126,5 @@ def test_restart_of_the_runtime_and_the_kubelet_keeps_pods(cluster, namespace):
     cluster.wait_node()
     after = namespace.wait_pod("kept")["containerStatuses"][0]
     assert (after["containerID"], after["restartCount"]) == (before, 0)
-    assert namespace("exec", "kept", "--", "echo", "alive") == "alive\n"
+    # The new kubelet serves its clients before it has heard of its pods.
+    assert namespace.wait("an exec", lambda: namespace("exec", "kept", "--", "echo", "alive")) == "alive\n"
